@@ -1,0 +1,3 @@
+from gpatlas.cli import main
+
+main()

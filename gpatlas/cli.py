@@ -1,0 +1,143 @@
+"""`python -m gpatlas STAGE`: one command per stage, its flags made from the fields of its settings."""
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from gpatlas import __version__
+from gpatlas.progress import Progress
+from gpatlas.settings import SettingsError, build
+from gpatlas.stages import STAGES, Stage
+
+SOURCE_HELP = {
+    "from": "Folder, or tar archive, that holds the scenario's three text files.",
+    "data": "Dataset file (HDF5).",
+    "manifest": "List of the tables to collect (JSON).",
+    "results": "Collected table (CSV).",
+}
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers separated by commas."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        try:
+            return tuple(float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers separated by commas", param, ctx)
+
+
+def _flag_type(annotation: Any) -> Any:
+    """The click type of a settings field."""
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    if get_origin(annotation) is Literal:
+        return click.Choice(members)
+    if get_origin(annotation) is tuple:
+        return Numbers()
+    if NoneType in get_args(annotation):
+        return _flag_type(members[0])
+    if hasattr(annotation, "__metadata__"):
+        return _flag_type(annotation.__origin__)
+    return annotation
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    default = ",".join(f"{value:g}" for value in field.default) if isinstance(field.default, tuple) else field.default
+    shown = "required" if field.is_required() else f"default {default}"
+    help_text = f"{field.description or ''}" + (f"  [{shown}]" if field.is_required() or default is not None else "")
+    flag = "--" + name.replace("_", "-")
+    if field.annotation is bool:
+        return click.Option([flag], is_flag=True, default=None, help=field.description)
+    return click.Option([flag, name], type=_flag_type(field.annotation), help=help_text)
+
+
+@contextmanager
+def write_aside(out: Path) -> Iterator[Path]:
+    """A path beside `out` that becomes `out` when the block ends well, and is removed when it does not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{out.name}.", suffix=out.suffix, dir=out.parent)
+    os.close(descriptor)
+    aside = Path(name)
+    try:
+        yield aside
+        aside.chmod(0o666 & ~_umask())
+        aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _use_threads(threads: int | None) -> None:
+    """The numerical libraries read these when they are loaded, so this comes before any of them."""
+    if threads is not None:
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[variable] = str(threads)
+
+
+def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: dict[str, Any]) -> None:
+    try:
+        settings = build(stage.settings, {name: value for name, value in values.items() if value is not None})
+    except SettingsError as error:
+        faults = (f"--{key.split('.')[0].replace('_', '-')}: {message}" for key, message in error.faults)
+        raise click.UsageError("\n".join(faults)) from None
+    if out.exists() and not overwrite:
+        raise click.ClickException(f"{out} exists already: name another --out, or add --overwrite")
+    progress = Progress(stage.name)
+    progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
+    _use_threads(values.get("threads"))
+    try:
+        with write_aside(out) as aside:
+            stage.load()(settings, source, aside, progress)
+    except (ValueError, FileNotFoundError) as error:
+        if os.environ.get("GPATLAS_TRACEBACK"):
+            raise
+        raise click.ClickException(str(error)) from error
+    finally:
+        progress.close()
+
+
+def _command(stage: Stage) -> click.Command:
+    def callback(out: Path, overwrite: bool, **values: Any) -> None:
+        _run(stage, values.pop("source", None), out, overwrite, values)
+
+    params: list[click.Parameter] = []
+    if stage.source:
+        help_text = SOURCE_HELP[stage.source]
+        params.append(
+            click.Option([f"--{stage.source}", "source"], required=True, type=click.Path(exists=True, path_type=Path), help=help_text)
+        )
+    params.append(click.Option(["--out"], required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write."))
+    params.append(click.Option(["--overwrite"], is_flag=True, help="Replace the file where it exists."))
+    params += [_option(name, field) for name, field in stage.settings.model_fields.items()]
+    return click.Command(stage.name, callback=callback, params=params, help=stage.settings.__doc__)
+
+
+def _group() -> click.Group:
+    group = click.Group("gpatlas", help="Simulate genomes and traits with epistasis, fit models, collect, draw. Each command is one stage.")
+    group = click.version_option(__version__, prog_name="gpatlas")(group)
+    for stage in STAGES.values():
+        group.add_command(_command(stage))
+    return group
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit: 0 done, 1 the stage failed, 2 wrong flags."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half-written is removed
+    _group().main(arguments, prog_name="python -m gpatlas")

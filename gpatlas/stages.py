@@ -1,0 +1,64 @@
+"""The stages: what the command line offers and the driver runs.
+
+A stage is a function `run(settings, source, out, progress)`: it reads the file `source`, writes the file `out`, and
+knows no other path. It is named here by module and name, so that nothing is imported before it is needed.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpatlas import settings
+from gpatlas.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One line of the registry. `version` is raised when the results of `function` change."""
+
+    name: str
+    version: int
+    settings: type[Settings]
+    function: str
+    source: str | None
+    output: str
+    packages: tuple[str, ...]
+
+    def load(self) -> Callable[..., None]:
+        module, _, name = self.function.partition(":")
+        function: Callable[..., None] = getattr(importlib.import_module(module), name)
+        return function
+
+    def flags(self, values: Settings) -> list[str]:
+        """The command-line flags that say `values`; the inverse of what `gpatlas.cli` parses."""
+        flags: list[str] = []
+        for name, value in values.model_dump(mode="json").items():
+            flag = "--" + name.replace("_", "-")
+            if value is True:
+                flags.append(flag)
+            elif isinstance(value, list):
+                flags += [flag, ",".join(map(str, value))]
+            elif value is not None and value is not False:
+                flags += [flag, str(value)]
+        return flags
+
+
+DATA, TABLE, FIGURE = "data.h5", "table.csv", "figure.png"
+ARRAYS = ("h5py", "numpy")
+NETWORKS = (*ARRAYS, "pandas", "torch")
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("simulate", 1, settings.SimulateSettings, "gpatlas.simulate:run", None, DATA, ARRAYS),
+        Stage("fit-ridge", 1, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, (*ARRAYS, "pandas")),
+        Stage("fit-linear-sgd", 1, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
+        Stage("fit-mlp", 1, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, NETWORKS),
+        Stage("collect", 1, settings.CollectSettings, "gpatlas.collect:run", "manifest", TABLE, ("pandas",)),
+    )
+}
+
+FIT_PREFIX = "fit-"
+MODELS: dict[str, Stage] = {
+    name.removeprefix(FIT_PREFIX).replace("-", "_"): stage for name, stage in STAGES.items() if name.startswith(FIT_PREFIX)
+}
