@@ -51,6 +51,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("simulate", 1, settings.SimulateSettings, "gpatlas.simulate:run", None, DATA, ARRAYS),
+        Stage("import-alphasimr", 1, settings.ImportSettings, "gpatlas.alphasimr:run", "from", DATA, ARRAYS),
         Stage("fit-ridge", 1, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, (*ARRAYS, "pandas")),
         Stage("fit-linear-sgd", 1, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
         Stage("fit-mlp", 1, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, NETWORKS),
