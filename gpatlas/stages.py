@@ -56,7 +56,17 @@ STAGES: dict[str, Stage] = {
         Stage("fit-linear-sgd", 1, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
         Stage("fit-mlp", 1, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, NETWORKS),
         Stage("collect", 1, settings.CollectSettings, "gpatlas.collect:run", "manifest", TABLE, ("pandas",)),
+        Stage("figure", 1, settings.FigureSettings, "gpatlas.figures:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
     )
+}
+
+# Every figure, and the models whose rows it draws; the functions are gpatlas.figures.FIGURES.
+FIGURES: dict[str, tuple[str, ...]] = {
+    "1a": ("mlp", "linear_sgd"),
+    "1b": ("mlp",),
+    "accessory_mlp": ("mlp",),
+    "accessory_linear": ("linear_sgd",),
+    "s1": ("linear_sgd", "ridge"),
 }
 
 FIT_PREFIX = "fit-"
