@@ -1,0 +1,176 @@
+"""A config file, read whole and checked whole: what to simulate or import, which models to fit, which figures to draw.
+
+A grid is written as lists and expanded here. Every fault of the file is reported at once, with its key, its value and
+what would be right.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from gpatlas.settings import Device, ImportSettings, Positive, Protocol, Settings
+from gpatlas.sources import fingerprint
+from gpatlas.stages import STAGES, Stage
+from pipeline.grid import ConfigError, Experiment, Faults, Scenario, check_figures, expand_scenarios
+
+Simulator = Literal["native", "alphasimr", "import"]
+COLLECTED = "collected"  # the store's folder for what belongs to all experiments
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    simulator: Simulator = "native"
+    source: str | None = None
+    runner: Literal["local"] = "local"
+    protocol: Protocol = "paper"
+    device: Device = "auto"
+    threads: Positive = 1
+    experiments: Annotated[dict[str, Any], Field(min_length=1)]
+
+    def shared(self) -> dict[str, Any]:
+        """What is said once for all models that have it."""
+        return {"protocol": self.protocol, "device": self.device, "threads": self.threads}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A valid config. `source` is set, and `stage` the importer, where data are imported."""
+
+    path: Path
+    stage: Stage
+    source: Path | None
+    runner: str
+    scenarios: tuple[Scenario, ...]
+    figures: tuple[tuple[str, str], ...]
+    content: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def fingerprint(self, scenario: Scenario) -> str | None:
+        """Hash of the files that `scenario` is imported from."""
+        if self.source is None:
+            return None
+        return _fingerprint(self.source, scenario.name if self.source.is_dir() else "")
+
+    def data_settings(self, scenario: Scenario) -> Settings:
+        """The settings of the stage that makes the scenario's dataset file."""
+        simulation = scenario.simulation
+        if not self.source:
+            return simulation
+        return ImportSettings(
+            scenario=scenario.name,
+            n_individuals=simulation.n_individuals,
+            n_loci=simulation.n_loci,
+            n_qtl=simulation.n_qtl,
+            rel_aa=tuple(rel_aa for rel_aa, size in simulation.trait_groups() for _ in range(size)),
+            h2=simulation.h2,
+        )
+
+
+def load(path: Path) -> Config:
+    """The config at `path`; raises ConfigError with every fault it has."""
+    faults = Faults(path)
+    content = _read(path)
+    file = faults.build(_File, content, "")
+    faults.stop_if_any()
+    assert file is not None
+    source = _source(file, path, faults)
+    scenarios: list[Scenario] = []
+    figures: list[tuple[str, str]] = []
+    for name, block in file.experiments.items():
+        where = f"experiments.{name}"
+        experiment = faults.build(Experiment, block, where) if _is_experiment(name, block, where, faults) else None
+        if experiment is not None:
+            scenarios += expand_scenarios(name, experiment, file.shared(), faults)
+            figures += [(name, figure) for figure in check_figures(experiment, where, faults)]
+    faults.stop_if_any()
+    config = Config(
+        path, STAGES["import-alphasimr" if source else "simulate"], source, file.runner, tuple(scenarios), tuple(figures), content
+    )
+    if source:
+        _check_files(config, faults)
+        faults.stop_if_any()
+    return config
+
+
+@cache
+def _fingerprint(source: Path, scenario: str) -> str:
+    """An archive is one file for all its scenarios, so it is read once."""
+    return fingerprint(source, scenario)
+
+
+def shown(path: Path) -> Path:
+    """The path as a person would type it here: relative where it lies below the current folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice and reads 1e-4 as a number."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must be a mapping with the key 'experiments', got {type(content).__name__}")
+    return content
+
+
+def _source(file: _File, path: Path, faults: Faults) -> Path | None:
+    """The folder or archive to import from, relative to the config file."""
+    if file.simulator == "alphasimr":
+        faults.add("simulator", "'alphasimr' needs its image, which this version does not have yet; use 'native' or 'import'")
+    if file.simulator != "import":
+        if file.source is not None:
+            faults.add("source", f"goes with simulator 'import', not {file.simulator!r}")
+        return None
+    if file.source is None:
+        faults.add("source", "is required with simulator 'import': the folder or archive that holds the files")
+        return None
+    source = (path.parent / file.source).resolve()
+    if not source.exists():
+        faults.add("source", f"{file.source!r} does not exist (looked for {source})")
+    return source
+
+
+def _is_experiment(name: Any, block: Any, where: str, faults: Faults) -> bool:
+    named_well = re.fullmatch(r"[A-Za-z0-9_.-]+", str(name)) and name != COLLECTED
+    if not named_well:
+        faults.add(where, f"an experiment is named by letters, digits, '_', '-' and '.', and not {COLLECTED!r}, got {name!r}")
+    if not isinstance(block, dict):
+        faults.add(where, f"must be a mapping with the keys {', '.join(Experiment.model_fields)}, got {block!r}")
+    return bool(named_well) and isinstance(block, dict)
+
+
+def _check_files(config: Config, faults: Faults) -> None:
+    for scenario in config.scenarios:
+        try:
+            config.fingerprint(scenario)
+        except (OSError, ValueError) as error:
+            faults.add("source", str(error))

@@ -1,0 +1,130 @@
+"""A run from the command line: `luigi --module pipeline RunAll …` with signals, log, console and a verdict of our own.
+
+Luigi's command offers no hook around a run, and its exit code is no verdict (it is not 0 where another driver did part
+of the work, and can be 0 with outputs missing), so `install` wraps the one function that the command calls.
+"""
+
+import logging
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import luigi.configuration
+import luigi.interface
+from luigi.cmdline_parser import CmdlineParser
+from luigi.rpc import RemoteScheduler
+
+from pipeline.console import Console, Work
+from pipeline.grid import ConfigError
+from pipeline.runners import PROJECT
+from pipeline.stage_task import git_commit, set_driver
+from pipeline.tasks import Plan, RunAll
+
+LUIGI_CFG = PROJECT / "luigi.cfg"
+EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def install() -> None:
+    """Make Luigi's command run our root tasks through `drive`."""
+    luigi.interface._run = _wrap(luigi.interface._run)
+
+
+def _wrap(luigi_run: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(luigi_run)
+    def run(arguments: list[str], *args: Any, **kwargs: Any) -> Any:
+        luigi.configuration.add_config_path(str(LUIGI_CFG))
+        warnings.filterwarnings("ignore", message=".*'rpc_retry")  # Luigi reads these two, but does not declare them
+        with CmdlineParser.global_instance(list(arguments)) as parser:
+            root, core = parser.get_task_obj(), luigi.interface.core()
+        if not isinstance(root, RunAll):
+            return luigi_run(arguments, *args, **kwargs)
+        sys.exit(drive(root, core, lambda: luigi_run(arguments, *args, **kwargs)))
+
+    return run
+
+
+def drive(root: RunAll, core: luigi.interface.core, luigi_run: Callable[[], Any]) -> int:
+    """Run `root` and return the exit code, which follows the root task's completeness. `core`: Luigi's own flags."""
+    try:
+        stages = root.stages()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    if isinstance(root, Plan):
+        root.run()
+        return 0
+    todo = {task.label: Work(task.name, task.size) for task in stages if not task.complete()}
+    if root.complete():
+        print(f"nothing to do: all {len(stages)} stages are done")
+        return _verdict(root, [])
+    log = root.folder / "luigi.log"
+    try:
+        with _luigi_log(log), _signals(), Console(todo, core.workers) as console:
+            console.print(f"{root.study.path}: {len(stages)} stages, {len(todo)} to do; Luigi's log: {log}")
+            _forget_failures(core, {root.task_id, *(task.task_id for task in stages)})
+            set_driver(os.getpid())
+            git_commit()
+            luigi_run()
+    except KeyboardInterrupt:
+        print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return _verdict(root, console.failed)
+
+
+def _verdict(root: RunAll, failed: list[str]) -> int:
+    if root.complete():
+        print("\n".join(str(root.folder / name) for name in [*root.published(), "run.json"]))
+        return 0
+    missing = [task.label for task in root.stages() if not task.complete()]
+    print(
+        f"not finished: {len(missing)} stages are not done, {len(set(failed))} failed; details in {root.folder / 'luigi.log'}",
+        file=sys.stderr,
+    )
+    return EXIT_FAILED
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the driver as Ctrl-C does: everything it started is stopped."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _luigi_log(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+
+
+def _forget_failures(core: luigi.interface.core, task_ids: set[str]) -> None:
+    """A central scheduler remembers for a day that a task failed; a new run is a new attempt."""
+    if core.local_scheduler:
+        return
+    scheduler = RemoteScheduler(core.scheduler_url or f"http://{core.scheduler_host}:{core.scheduler_port}/")
+    for task_id in task_ids & set(scheduler.task_list("DISABLED", "")):
+        scheduler.re_enable_task(task_id)

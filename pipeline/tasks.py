@@ -1,0 +1,259 @@
+"""The whole graph: simulate (or import) → fit → collect → figure → RunAll.
+
+Every task carries all it needs as parameters, so two drivers with the same config name the same tasks and share the
+work, and the scheduler's web view shows what each task is.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from gpatlas.settings import CollectSettings, FigureSettings, Settings, SimulateSettings, build, dataset_bytes
+from gpatlas.stages import MODELS, STAGES
+from pipeline.config import COLLECTED, Config, load, shown
+from pipeline.grid import Scenario
+from pipeline.stage_task import StageTask, git_commit, reporting
+from pipeline.store import canonical, read_json, write_json
+
+
+class Data(StageTask):
+    """Simulate or import one scenario's dataset file. `data`: stage, settings, source and fingerprint of it, as JSON."""
+
+    experiment = luigi.Parameter()
+    scenario = luigi.Parameter()
+    data = luigi.Parameter()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        spec = json.loads(self.data)
+        self.stage = STAGES[spec["stage"]]
+        self.settings = build(self.stage.settings, spec["settings"])
+        self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", spec["settings"]["n_individuals"]
+        self._source, self._fingerprint = spec["source"], spec["fingerprint"]
+
+    def input_keys(self) -> dict[str, str]:
+        return {"files": self._fingerprint} if self._source else {}
+
+    def source(self, folder: Path) -> Path | None:
+        return Path(self._source) if self._source else None
+
+
+class Fit(StageTask):
+    """Fit one model to one scenario. `settings_json`: the model's settings."""
+
+    experiment = luigi.Parameter()
+    scenario = luigi.Parameter()
+    data = luigi.Parameter()
+    model = luigi.Parameter()
+    settings_json = luigi.Parameter()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stage = MODELS[self.model]
+        self.settings = build(self.stage.settings, json.loads(self.settings_json))
+        self.dataset = Data(self.results, self.runner, self.experiment, self.scenario, self.data)
+        self.name, self.folder, self.size = self.model, self.dataset.folder, self.dataset.size
+
+    def inputs(self) -> Mapping[str, StageTask]:
+        return {"data": self.dataset}
+
+    def source(self, folder: Path) -> Path:
+        return self.dataset.entry.output
+
+
+class StudyTask(StageTask):
+    """A stage of the study as a whole: it knows its config."""
+
+    config = luigi.PathParameter(absolute=True)
+
+    @property
+    def study(self) -> Config:
+        return load_once(self.config)
+
+    @property
+    def folder(self) -> str:  # type: ignore[override]
+        return f"{COLLECTED}/{self.study.name}"
+
+
+class Collect(StudyTask):
+    """Gather the tables of all fits into results.csv."""
+
+    stage, settings, name = STAGES["collect"], CollectSettings(), "results"
+
+    @cached_property
+    def fits(self) -> list[tuple[Scenario, Fit]]:
+        return [(scenario, fit) for scenario in self.study.scenarios for fit in self._fits_of(scenario)]
+
+    def _fits_of(self, scenario: Scenario) -> Iterator[Fit]:
+        data = canonical(
+            {
+                "stage": self.study.stage.name,
+                "settings": _given(self.study.data_settings(scenario)),
+                "source": str(self.study.source) if self.study.source else None,
+                "fingerprint": self.study.fingerprint(scenario),
+            }
+        )
+        for model, settings in scenario.models:
+            yield Fit(self.results, self.runner, scenario.experiment, scenario.name, data, model, canonical(_given(settings)))
+
+    def inputs(self) -> Mapping[str, StageTask]:
+        return {f"{fit.folder}/{fit.model}": fit for _, fit in self.fits}
+
+    def prepare(self, folder: Path) -> None:
+        write_json(self.source(folder), [{"table": str(fit.entry.output), "columns": _columns(scenario)} for scenario, fit in self.fits])
+
+    def source(self, folder: Path) -> Path:
+        return folder / "manifest.json"
+
+
+class Figure(StudyTask):
+    """Draw one figure from results.csv."""
+
+    experiment = luigi.Parameter()
+    figure = luigi.Parameter()
+    stage = STAGES["figure"]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"figure_{self.figure}"
+
+    @property
+    def settings(self) -> Settings:  # type: ignore[override]
+        return FigureSettings(figure=self.figure)
+
+    @cached_property
+    def collect(self) -> Collect:
+        return Collect(self.results, self.runner, self.config)
+
+    def inputs(self) -> Mapping[str, StageTask]:
+        return {"results": self.collect}
+
+    def source(self, folder: Path) -> Path:
+        return self.collect.entry.output
+
+
+class RunAll(luigi.Task):
+    """The study of one config, published: results.csv, figures/*.png and run.json under results/<config name>/."""
+
+    config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
+    results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
+    retry_count = 1
+
+    @cached_property
+    def study(self) -> Config:
+        return load_once(self.config)
+
+    @cached_property
+    def collect(self) -> Collect:
+        return Collect(self.results, self.study.runner, self.config)
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        return [Figure(self.results, self.study.runner, self.config, *figure) for figure in self.study.figures]
+
+    @property
+    def folder(self) -> Path:
+        return shown(self.results / self.study.name)
+
+    def stages(self) -> list[StageTask]:
+        """Every stage of the study, inputs first."""
+        fits = [fit for _, fit in self.collect.fits]
+        datasets = {fit.dataset.task_id: fit.dataset for fit in fits}
+        return [*datasets.values(), *fits, self.collect, *self.figures]
+
+    def requires(self) -> list[StageTask]:
+        return [self.collect, *self.figures]
+
+    def published(self) -> dict[str, StageTask]:
+        """The files of the folder, and the stage each is the output of."""
+        return {"results.csv": self.collect} | {f"figures/{figure.name}.png": figure for figure in self.figures}
+
+    def complete(self) -> bool:
+        recorded = read_json(self.folder / "run.json").get("published", {})
+        files = {name: task.key for name, task in self.published().items()}
+        return bool(recorded == files and all((self.folder / name).exists() for name in files))
+
+    def run(self) -> None:
+        with reporting("publish"):
+            if self.complete():
+                return
+            (self.folder / "figures").mkdir(parents=True, exist_ok=True)
+            for name, task in self.published().items():
+                _copy(task.entry.output, self.folder / name)
+            write_json(self.folder / "run.json", self._record())
+
+    def _record(self) -> dict[str, Any]:
+        stages = [{"stage": task.label, "path": str(task.entry.path), **_cost(task)} for task in self.stages()]
+        return {
+            "config": str(self.study.path),
+            "content": self.study.content,
+            "git_commit": git_commit(),
+            "runner": self.study.runner,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "published": {name: task.key for name, task in self.published().items()},
+            "stages": stages,
+        }
+
+
+class Plan(RunAll):
+    """Say what RunAll would do: stages done and to do, scenarios, disk. Runs nothing."""
+
+    def run(self) -> None:
+        print("\n".join(self.lines()))
+
+    def lines(self) -> Iterator[str]:
+        stages = self.stages()
+        todo = [task for task in stages if not task.complete()]
+        done = len(stages) - len(todo)
+        yield f"{self.study.path}: {len(self.study.scenarios)} scenarios, {len(stages)} stages: {done} done, {len(todo)} to do"
+        width = max(len(task.name) for task in stages)
+        for name in dict.fromkeys(task.name for task in stages):
+            of_kind = [task for task in stages if task.name == name]
+            yield f"  {name:{width}} {sum(task.complete() for task in of_kind):5} done {sum(task in todo for task in of_kind):5} to do"
+        yield "scenarios (individuals, loci, QTL; stages done)"
+        for scenario in self.study.scenarios:
+            yield self._scenario_line(scenario, stages)
+        missing = [task for task in todo if isinstance(task, Data)]
+        disk = sum(dataset_bytes(_simulation(self.study, task)) for task in missing)
+        yield f"disk: {disk / 1e6:,.1f} MB for the datasets to make; tables and figures a few kB each"
+
+    def _scenario_line(self, scenario: Scenario, stages: list[StageTask]) -> str:
+        own = [task for task in stages if task.folder == f"{scenario.experiment}/{scenario.name}"]
+        size = scenario.simulation
+        done = sum(task.complete() for task in own)
+        return f"  {scenario.experiment}/{scenario.name}  {size.n_individuals} {size.n_loci} {size.n_qtl}; {done}/{len(own)}"
+
+
+def _simulation(study: Config, task: Data) -> SimulateSettings:
+    return next(scenario.simulation for scenario in study.scenarios if task.folder == f"{scenario.experiment}/{scenario.name}")
+
+
+def _given(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude_none=True)
+
+
+def _columns(scenario: Scenario) -> dict[str, Any]:
+    return {"experiment": scenario.experiment, "scenario": scenario.name, "replicate": scenario.replicate}
+
+
+def _cost(task: StageTask) -> dict[str, Any]:
+    provenance = task.entry.provenance()
+    return {name: provenance.get(name) for name in ("wall_seconds", "peak_memory_mb", "started", "session")}
+
+
+def _copy(source: Path, target: Path) -> None:
+    aside = target.with_name(f".{target.name}")
+    shutil.copyfile(source, aside)
+    aside.replace(target)
+
+
+@lru_cache
+def load_once(path: Path) -> Config:
+    """A driver reads its config once: editing the file during a run changes nothing of that run."""
+    return load(shown(path))

@@ -1,0 +1,82 @@
+"""Help for tests that run the driver as a person does: in a process of its own, on a results folder of its own."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+PROJECT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+RIDGE_STUDY: dict[str, Any] = {
+    "protocol": "holdout",
+    "experiments": {
+        "scaling": {
+            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+            "grid": [{"n_individuals": 200, "n_qtl": [10, 20], "replicates": 2}],
+            "models": {"ridge": None},
+        }
+    },
+}
+LOCAL = ("--local-scheduler",)
+
+
+def write_study(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def start(config: Path, results: Path, *flags: str, task: str = "RunAll", **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "luigi", "--module", "pipeline", task, "--config", str(config), "--results", str(results)]
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": ENVIRONMENT, **options}
+    return subprocess.Popen([*command, "--workers", "2", *flags], cwd=PROJECT, **streams)
+
+
+def run(config: Path, results: Path, *flags: str, task: str = "RunAll") -> tuple[int, str]:
+    """Exit code and everything printed."""
+    driver = start(config, results, *(flags or LOCAL), task=task)
+    output, _ = driver.communicate(timeout=240)
+    return driver.returncode, output
+
+
+def table(results: Path, study: str) -> pd.DataFrame:
+    """The published table, without what no two runs share."""
+    return pd.read_csv(results / study / "results.csv").drop(columns="seconds")
+
+
+def processes(*words: str) -> dict[int, str]:
+    """Command lines of the living processes that contain all the words."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if all(word in command for word in words) and state != "Z":
+            found[int(folder.name)] = command
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """What `condition` returns, as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{condition} did not become true in {seconds} s")
+
+
+def entries(results: Path) -> dict[str, float]:
+    """Every folder of the store, with the time of its last change."""
+    return {str(path.relative_to(results)): path.stat().st_mtime for path in _folders(results / "store")}
+
+
+def _folders(store: Path) -> Iterator[Path]:
+    return store.glob("*/*/*")
