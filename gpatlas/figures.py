@@ -100,7 +100,7 @@ def figure_1a(table: pd.DataFrame) -> Figure:
     linear = rows["pearson_r_other"].where(rows["pearson_r_other"] > 0)
     rows = rows.assign(gain=(rows["pearson_r"] - linear) / linear, perfect=rows["v_a_over_v_g"] ** -0.5 - 1, none=0.0)
     ceiling = rows.groupby(["trait", "n_qtl"])["perfect"].mean().max()
-    shown = rows["gain"][rows["gain"].between(-1, 2 * ceiling + 0.5)]
+    shown = rows["gain"][rows["gain"].between(-1, 1.25 * ceiling + 0.5)]
     limits = min(0.0, shown.min()), max(ceiling, shown.max(), 0.1)
     labels = "Relative gain of the MLP over the linear model", "Number of QTL", "Gain in Pearson r on the test set"
     lines = {"no gain": ("none", DASHED), "ceiling: perfect model": ("perfect", CEILING)}
