@@ -18,11 +18,11 @@ from typing import Any
 import luigi.configuration
 import luigi.interface
 from luigi.cmdline_parser import CmdlineParser
-from luigi.rpc import RemoteScheduler
 
 from pipeline.console import Console, Work
 from pipeline.grid import ConfigError
 from pipeline.runners import PROJECT
+from pipeline.scheduler import NoScheduler, kept_informed
 from pipeline.stage_task import git_commit, set_driver
 from pipeline.tasks import Plan, RunAll
 
@@ -65,12 +65,15 @@ def drive(root: RunAll, core: luigi.interface.core, luigi_run: Callable[[], Any]
         return _verdict(root, [])
     log = root.folder / "luigi.log"
     try:
-        with _luigi_log(log), _signals(), Console(todo, core.workers) as console:
+        set_driver(os.getpid())
+        git_commit()
+        by_id = {task.task_id: task for task in stages}
+        with _luigi_log(log), _signals(), kept_informed(core, by_id), Console(todo, core.workers) as console:
             console.print(f"{root.study.path}: {len(stages)} stages, {len(todo)} to do; Luigi's log: {log}")
-            _forget_failures(core, {root.task_id, *(task.task_id for task in stages)})
-            set_driver(os.getpid())
-            git_commit()
             luigi_run()
+    except NoScheduler as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -119,12 +122,3 @@ def _luigi_log(path: Path) -> Iterator[None]:
         root.removeHandler(handler)
         root.setLevel(level)
         handler.close()
-
-
-def _forget_failures(core: luigi.interface.core, task_ids: set[str]) -> None:
-    """A central scheduler remembers for a day that a task failed; a new run is a new attempt."""
-    if core.local_scheduler:
-        return
-    scheduler = RemoteScheduler(core.scheduler_url or f"http://{core.scheduler_host}:{core.scheduler_port}/")
-    for task_id in task_ids & set(scheduler.task_list("DISABLED", "")):
-        scheduler.re_enable_task(task_id)
