@@ -65,23 +65,16 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 @contextmanager
 def write_aside(out: Path) -> Iterator[Path]:
-    """A path beside `out` that becomes `out` when the block ends well, and is removed when it does not."""
+    """A path to write in place of `out`: it, and what stands beside it, comes to `out`'s folder when the block ends well.
+
+    `out` comes last, so that it is never there without the rest.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{out.name}.", suffix=out.suffix, dir=out.parent)
-    os.close(descriptor)
-    aside = Path(name)
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        aside = Path(folder) / out.name
         yield aside
-        aside.chmod(0o666 & ~_umask())
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        for path in sorted(Path(folder).iterdir(), key=lambda path: path == aside):
+            path.replace(out.parent / path.name)
 
 
 def _use_threads(threads: int | None) -> None:

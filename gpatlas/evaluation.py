@@ -51,6 +51,7 @@ class Split:
 
 
 Fit = Callable[[Part, Part, Any, Progress], Fitted]
+FitSeveral = Callable[[Part, Part, Any, Progress], dict[str, Fitted]]
 
 
 def ordered_split(n_individuals: int, settings: FitSettings) -> list[Split]:
@@ -110,23 +111,35 @@ def summarise(tables: list[pd.DataFrame]) -> pd.DataFrame:
 def run_fit(
     model: str, fit: Fit, splits: list[Split], settings: FitSettings, data: Dataset, progress: Progress, traits: slice = slice(None)
 ) -> pd.DataFrame:
-    """Fit and score `model` on every split of `data`: a row per trait, with the parameters of the population as columns.
+    """`run_fits` for a fit of one model."""
+    return run_fits(lambda *arguments: {model: fit(*arguments)}, splits, settings, data, progress, traits)
+
+
+def run_fits(
+    fit: FitSeveral, splits: list[Split], settings: FitSettings, data: Dataset, progress: Progress, traits: slice = slice(None)
+) -> pd.DataFrame:
+    """Fit and score models on every split of `data`: a row per model and trait, with the population's parameters as columns.
 
     `fit` receives training and validation individuals only; the test part is predicted once, after it returns.
     `traits`: which of the dataset's traits to fit, together.
     """
     everyone = Part(data.alleles(), data.phenotypes()[:, traits])
     _check(everyone, splits, data)
-    true_effects, started, tables = data.effects().additive[:, traits], time.perf_counter(), []
+    true_effects, started = data.effects().additive[:, traits], time.perf_counter()
+    scores: dict[str, list[pd.DataFrame]] = {}
     for split in splits:
-        fitted = fit(everyone.rows(split.train), everyone.rows(split.validation), settings, progress)
-        tables.append(score(fitted, everyone.rows(split.test), true_effects))
-    table = summarise(tables)
-    table["trait"] += traits.start or 0
-    table.insert(0, "model", model)
-    facts = {"protocol": settings.protocol, "n_train": len(split.train), "n_test": len(split.test), "seed": settings.seed}
-    table = table.assign(**facts, seconds=round(time.perf_counter() - started, 3))
-    return pd.concat([table, pd.DataFrame(data.facts()[traits])], axis=1)
+        models = fit(everyone.rows(split.train), everyone.rows(split.validation), settings, progress)
+        for model, fitted in models.items():
+            scores.setdefault(model, []).append(score(fitted, everyone.rows(split.test), true_effects))
+    facts: dict[str, Any] = {"protocol": settings.protocol, "n_train": len(split.train), "n_test": len(split.test), "seed": settings.seed}
+    facts["seconds"] = round(time.perf_counter() - started, 3)
+    tables = []
+    for model, of_splits in scores.items():
+        table = summarise(of_splits).assign(**facts)
+        table["trait"] += traits.start or 0
+        table.insert(0, "model", model)
+        tables.append(pd.concat([table, pd.DataFrame(data.facts()[traits])], axis=1))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _check(everyone: Part, splits: list[Split], data: Dataset) -> None:

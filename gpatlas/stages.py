@@ -46,6 +46,7 @@ class Stage:
 DATA, TABLE, FIGURE = "data.h5", "table.csv", "figure.png"
 ARRAYS = ("h5py", "numpy")
 NETWORKS = (*ARRAYS, "pandas", "torch")
+TUNED = (*NETWORKS, "optuna")
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
@@ -54,19 +55,22 @@ STAGES: dict[str, Stage] = {
         Stage("import-alphasimr", 1, settings.ImportSettings, "gpatlas.alphasimr:run", "from", DATA, ARRAYS),
         Stage("fit-ridge", 1, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, (*ARRAYS, "pandas")),
         Stage("fit-linear-sgd", 1, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
-        Stage("fit-mlp", 1, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, NETWORKS),
+        Stage("fit-mlp", 1, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, TUNED),
+        Stage("fit-pruned", 1, settings.PrunedSettings, "gpatlas.pruned:run", "data", TABLE, TUNED),
         Stage("collect", 1, settings.CollectSettings, "gpatlas.collect:run", "manifest", TABLE, ("pandas",)),
         Stage("figure", 1, settings.FigureSettings, "gpatlas.figures:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
     )
 }
 
-# Every figure, and the models whose rows it draws; the functions are gpatlas.figures.FIGURES.
-FIGURES: dict[str, tuple[str, ...]] = {
-    "1a": ("mlp", "linear_sgd"),
-    "1b": ("mlp",),
-    "accessory_mlp": ("mlp",),
-    "accessory_linear": ("linear_sgd",),
-    "s1": ("linear_sgd", "ridge"),
+# Every figure: the experiment it draws, and the models it needs of it. The functions are gpatlas.figures.FIGURES.
+FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "1a": ("scaling", ("mlp", "linear_sgd")),
+    "1b": ("scaling", ("mlp",)),
+    "accessory_mlp": ("scaling", ("mlp",)),
+    "accessory_linear": ("scaling", ("linear_sgd",)),
+    "s1": ("scaling", ("linear_sgd", "ridge")),
+    "2": ("dilution", ("ridge", "mlp", "pruned")),
+    "3": ("pleiotropy", ("ridge", "mlp")),
 }
 
 FIT_PREFIX = "fit-"

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpatlas.settings import Device, ImportSettings, Positive, Protocol, Settings
+from gpatlas.settings import Device, ImportSettings, Positive, Protocol, Settings, nearest
 from gpatlas.sources import fingerprint
 from gpatlas.stages import STAGES, Stage
 from pipeline.grid import ConfigError, Experiment, Faults, Scenario, check_figures, expand_scenarios
@@ -41,9 +41,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Config:
-    """A valid config. `source` is set, and `stage` the importer, where data are imported."""
+    """A valid config. `source` is set, and `stage` the importer, where data are imported. `only`: the experiments asked for."""
 
     path: Path
+    only: tuple[str, ...]
     stage: Stage
     source: Path | None
     runner: str
@@ -53,7 +54,7 @@ class Config:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return "-".join([self.path.stem, *self.only])
 
     def fingerprint(self, scenario: Scenario) -> str | None:
         """Hash of the files that `scenario` is imported from."""
@@ -76,8 +77,8 @@ class Config:
         )
 
 
-def load(path: Path) -> Config:
-    """The config at `path`; raises ConfigError with every fault it has."""
+def load(path: Path, only: tuple[str, ...] = ()) -> Config:
+    """The config at `path`, or those of its experiments that `only` names; raises ConfigError with every fault it has."""
     faults = Faults(path)
     content = _read(path)
     file = faults.build(_File, content, "")
@@ -91,11 +92,15 @@ def load(path: Path) -> Config:
         experiment = faults.build(Experiment, block, where) if _is_experiment(name, block, where, faults) else None
         if experiment is not None:
             scenarios += expand_scenarios(name, experiment, file.shared(), faults)
-            figures += [(name, figure) for figure in check_figures(experiment, where, faults)]
+            figures += [(name, figure) for figure in check_figures(name, experiment, faults)]
+    for unknown in (name for name in only if name not in file.experiments):
+        faults.add("experiments", f"{unknown!r} is none of them" + nearest(unknown, list(file.experiments)))
     faults.stop_if_any()
-    config = Config(
-        path, STAGES["import-alphasimr" if source else "simulate"], source, file.runner, tuple(scenarios), tuple(figures), content
-    )
+    if only:
+        scenarios = [scenario for scenario in scenarios if scenario.experiment in only]
+        figures = [(name, figure) for name, figure in figures if name in only]
+    stage = STAGES["import-alphasimr" if source else "simulate"]
+    config = Config(path, only, stage, source, file.runner, tuple(scenarios), tuple(figures), content)
     if source:
         _check_files(config, faults)
         faults.stop_if_any()

@@ -68,16 +68,18 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
     """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all models."""
     where = f"experiments.{name}"
     models = {model: _model(model, given, shared, f"{where}.models.{model}", faults) for model, given in experiment.models.items()}
-    if not _template_is_valid(experiment.scenario, where, faults):
-        return []
     scenarios: dict[str, Scenario] = {}
     for position, block in enumerate(experiment.grid):
         key = f"{where}.grid.{position}"
-        for values, replicate in _combinations({**experiment.simulation, **block}, key, faults):
+        template = block.get("scenario", experiment.scenario)
+        if not _template_is_valid(template, key if "scenario" in block else where, faults):
+            continue
+        values_of_block = {name: value for name, value in block.items() if name != "scenario"}
+        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, key, faults):
             simulation = faults.build(SimulateSettings, {**values, "seed": replicate}, key)
             if simulation is None:
                 continue
-            label = _label(experiment.scenario, simulation, replicate, where, faults)
+            label = _label(template, simulation, replicate, where, faults)
             if label and label in scenarios:
                 faults.add(f"{where}.scenario", f"two scenarios are named {label!r}; name every parameter that the grid varies")
             fits = tuple(
@@ -134,8 +136,11 @@ def _model(name: str, given: Any, shared: Mapping[str, Any], key: str, faults: F
     return _Fit(settings, limit) if settings is not None and type(limit) in (int, type(None)) else None
 
 
-def _template_is_valid(template: str, where: str, faults: Faults) -> bool:
+def _template_is_valid(template: Any, where: str, faults: Faults) -> bool:
     allowed = [*SimulateSettings.model_fields, "replicate"]
+    if not isinstance(template, str):
+        faults.add(f"{where}.scenario", f"must be a text that names a scenario, got {template!r}")
+        return False
     try:
         names = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
     except ValueError as error:
@@ -193,11 +198,16 @@ def _with_loci(values: dict[str, Any], key: str, faults: Faults) -> dict[str, An
     return values
 
 
-def check_figures(experiment: Experiment, where: str, faults: Faults) -> list[str]:
+def check_figures(name: str, experiment: Experiment, faults: Faults) -> list[str]:
+    """The figures of an experiment; each must exist, draw this experiment, and find its models."""
     for position, figure in enumerate(experiment.figures):
-        key = f"{where}.figures.{position}"
+        key = f"experiments.{name}.figures.{position}"
         if figure not in FIGURES:
             faults.add(key, f"{figure!r} is no figure" + nearest(figure, list(FIGURES)))
-        elif missing := [model for model in FIGURES[figure] if model not in experiment.models]:
+            continue
+        draws, models = FIGURES[figure]
+        if draws != name:
+            faults.add(key, f"figure {figure!r} draws the experiment {draws!r}, not {name!r}")
+        elif missing := [model for model in models if model not in experiment.models]:
             faults.add(key, f"figure {figure!r} needs the model {', '.join(missing)}, which is not among this experiment's models")
     return experiment.figures

@@ -71,10 +71,11 @@ class StudyTask(StageTask):
     """A stage of the study as a whole: it knows its config."""
 
     config = luigi.PathParameter(absolute=True)
+    experiments = luigi.Parameter()
 
     @property
     def study(self) -> Config:
-        return load_once(self.config)
+        return load_once(self.config, self.experiments)
 
     @property
     def folder(self) -> str:  # type: ignore[override]
@@ -129,7 +130,7 @@ class Figure(StudyTask):
 
     @cached_property
     def collect(self) -> Collect:
-        return Collect(self.results, self.runner, self.config)
+        return Collect(self.results, self.runner, self.config, self.experiments)
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"results": self.collect}
@@ -142,20 +143,21 @@ class RunAll(luigi.Task):
     """The study of one config, published: results.csv, figures/*.png and run.json under results/<config name>/."""
 
     config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
+    experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
     results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
     retry_count = 1
 
     @cached_property
     def study(self) -> Config:
-        return load_once(self.config)
+        return load_once(self.config, self.experiments)
 
     @cached_property
     def collect(self) -> Collect:
-        return Collect(self.results, self.study.runner, self.config)
+        return Collect(self.results, self.study.runner, self.config, self.experiments)
 
     @cached_property
     def figures(self) -> list[Figure]:
-        return [Figure(self.results, self.study.runner, self.config, *figure) for figure in self.study.figures]
+        return [Figure(self.results, self.study.runner, self.config, self.experiments, *figure) for figure in self.study.figures]
 
     @property
     def folder(self) -> Path:
@@ -254,6 +256,6 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @lru_cache
-def load_once(path: Path) -> Config:
+def load_once(path: Path, experiments: str) -> Config:
     """A driver reads its config once: editing the file during a run changes nothing of that run."""
-    return load(shown(path))
+    return load(shown(path), tuple(filter(None, experiments.split(","))))

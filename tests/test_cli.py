@@ -40,6 +40,7 @@ class Spy:
         self.settings: Settings | None = None
         self.source: Path | None = None
         self.aside: Path | None = None
+        self.siblings: list[str] = []  # files that it writes beside its output, each holding its own name
         self.fault: BaseException | None = None
         self.environment: dict[str, str] = {}
 
@@ -47,6 +48,8 @@ class Spy:
         self.settings, self.source, self.aside = settings, source, out
         self.environment = dict(os.environ)
         out.write_text("half of it")
+        for name in self.siblings:
+            out.with_name(name).write_text(name)
         if self.fault:
             raise self.fault
         out.write_text("new")
@@ -95,7 +98,7 @@ def test_help_lists_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_tells_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     command("fit-mlp", "--help")
     words = " ".join(capsys.readouterr().out.split())
-    for default in ("4096", "0.01", "1e-05", "paper", "auto"):
+    for default in ("4096", "0.01", "1e-05", "paper", "auto", "10", "0.5,0.1,0.05,0.01,0.005,0.001,0.0001"):
         assert f"[default {default}]" in words
     command("simulate", "--help")
     words = " ".join(capsys.readouterr().out.split())
@@ -114,6 +117,9 @@ ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
     ("import-alphasimr", {"scenario": "a b", "rel_aa": (0.0, 1e-05), "n_loci": 5, "h2": 0.5, "allow_unexplained": True}),
     ("fit-ridge", {"protocol": "holdout", "seed": 3, "threads": 2, "n_splits": 4, "log10_penalty_min": -7.5, "log10_penalty_max": -1.0}),
     ("fit-mlp", {"learning_rate": 1e-05, "weight_decay": 1e-300, "hidden_size": 3, "device": "cpu", "min_delta": 0.0, "threads": 1}),
+    ("fit-mlp", {"tune": True, "n_trials": 3, "learning_rates": (0.25, 1e-05), "reuse_trials": True, "prune_trials": True}),
+    ("fit-pruned", {"min_columns": 1, "max_columns": 7, "n_trials": 1, "learning_rates": (0.1,), "reuse_trials": True}),
+    ("fit-pruned", {"lasso_penalty": 0.0, "lasso_learning_rate": 1e-05, "lasso_epochs": 3, "lasso_patience": 2, "min_importance": 0.0}),
     ("fit-linear-sgd", {"penalty": 0.0, "learning_rate": 12345678.9, "batch_size": 2, "epochs": 1, "patience": 1, "protocol": "holdout"}),
     ("figure", {"figure": "1a"}),
     ("figure", {"figure": "accessory_mlp", "dpi": 50}),
@@ -131,7 +137,7 @@ def test_flags_of_a_stage_are_read_back(name: str, values: dict[str, Any], tmp_p
     assert spy.source == (tmp_path / "source" if stage.source else None)
 
 
-@pytest.mark.parametrize("name", ["simulate", "fit-ridge", "fit-mlp", "fit-linear-sgd", "collect"])
+@pytest.mark.parametrize("name", ["simulate", "fit-ridge", "fit-mlp", "fit-pruned", "fit-linear-sgd", "collect"])
 def test_without_flags_the_defaults_hold(name: str, tmp_path: Path, spy: Spy) -> None:
     assert command(name, *source_flags(STAGES[name], tmp_path), "--out", tmp_path / "out") == 0
     assert spy.settings == STAGES[name].settings()
@@ -208,9 +214,33 @@ def test_stage_writes_aside(tmp_path: Path, spy: Spy) -> None:
     out = tmp_path / "deep" / "er" / "figure.png"
     assert command("simulate", "--out", out) == 0
     assert spy.aside is not None
-    assert (spy.aside.parent, spy.aside.suffix) == (out.parent, ".png")  # the same disk; matplotlib goes by the suffix
-    assert spy.aside != out
+    # In a hidden folder beside it, so on the same disk; under its own name, for matplotlib goes by the suffix.
+    assert (spy.aside.parent.parent, spy.aside.name) == (out.parent, "figure.png")
+    assert spy.aside.parent.name.startswith(".figure.png.")
     assert list(out.parent.iterdir()) == [out]
+
+
+SIBLINGS = ["a.csv", "table.trials.csv", "z.csv"]  # before and after table.csv in the alphabet
+
+
+def test_what_a_stage_writes_beside_its_file_comes_along(tmp_path: Path, spy: Spy) -> None:
+    out = tmp_path / "table.csv"
+    (tmp_path / "other.csv").write_text("untouched")
+    spy.siblings = SIBLINGS
+    assert command("simulate", "--out", out) == 0
+    files = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert files == {"table.csv": "new", "other.csv": "untouched", **{name: name for name in SIBLINGS}}
+
+
+@pytest.mark.parametrize("blocked", SIBLINGS)
+def test_the_file_comes_after_what_stands_beside_it(blocked: str, tmp_path: Path, spy: Spy) -> None:
+    """Whichever sibling cannot be moved, for a folder is in its place: the file itself is not there."""
+    (tmp_path / blocked / "full").mkdir(parents=True)
+    spy.siblings = SIBLINGS
+    with pytest.raises(IsADirectoryError):
+        main(["simulate", "--out", str(tmp_path / "table.csv")])
+    assert not (tmp_path / "table.csv").exists()
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_file_has_the_usual_mode(tmp_path: Path, spy: Spy) -> None:
@@ -230,7 +260,7 @@ def test_failed_stage_leaves_no_file(
     out = tmp_path / "data.h5"
     if old:
         out.write_text(old)
-    spy.fault = fault
+    spy.siblings, spy.fault = SIBLINGS, fault
     assert command("simulate", "--out", out, "--overwrite") == 1
     assert capsys.readouterr().err.splitlines()[-1] == f"Error: {fault}"
     assert [path.read_text() for path in tmp_path.iterdir()] == ([old] if old else [])
@@ -238,14 +268,14 @@ def test_failed_stage_leaves_no_file(
 
 @pytest.mark.parametrize("fault", [RuntimeError, MemoryError])
 def test_unforeseen_fault_leaves_no_file_and_is_not_hidden(fault: type[Exception], tmp_path: Path, spy: Spy) -> None:
-    spy.fault = fault("unforeseen")
+    spy.siblings, spy.fault = SIBLINGS, fault("unforeseen")
     with pytest.raises(fault, match="unforeseen"):
         main(["simulate", "--out", str(tmp_path / "data.h5")])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_interrupted_stage_leaves_no_file(tmp_path: Path, spy: Spy) -> None:
-    spy.fault = KeyboardInterrupt()
+    spy.siblings, spy.fault = SIBLINGS, KeyboardInterrupt()
     assert command("simulate", "--out", tmp_path / "data.h5") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -308,7 +338,7 @@ def test_progress_is_a_bar_at_a_terminal() -> None:
 
 # What is loaded, in a process of its own
 
-HEAVY = ("h5py", "luigi", "matplotlib", "numpy", "pandas", "scipy", "sklearn", "torch")
+HEAVY = ("h5py", "luigi", "matplotlib", "numpy", "optuna", "pandas", "scipy", "sklearn", "torch")
 
 
 def loaded(code: str, *arguments: str | Path) -> set[str]:
@@ -334,8 +364,16 @@ def test_simulate_and_ridge_load_only_what_they_need(tmp_path: Path) -> None:
     assert loaded(run, "simulate", "--out", data, *TINY) == {"h5py", "numpy"}
     assert data.exists()
     fit: list[str | Path] = ["--data", data, "--out", tmp_path / "table.csv", "--n-splits", "2", "--n-penalties", "3", "--threads", "1"]
-    assert not loaded(run, "fit-ridge", *fit) & {"luigi", "matplotlib", "sklearn", "torch"}
+    assert not loaded(run, "fit-ridge", *fit) & {"luigi", "matplotlib", "optuna", "sklearn", "torch"}
     assert (tmp_path / "table.csv").exists()
+
+
+def test_a_network_that_is_not_tuned_does_without_optuna(tmp_path: Path) -> None:
+    data, run = tmp_path / "data.h5", "from gpatlas.cli import main; main()"
+    assert command("simulate", "--out", data, *TINY, "--n-individuals", "40") == 0
+    fit: list[str | Path] = ["--data", data, "--out", tmp_path / "table.csv", "--hidden-size", "4", "--epochs", "1", "--threads", "1"]
+    assert not loaded(run, "fit-mlp", *fit) & {"luigi", "matplotlib", "optuna", "sklearn"}
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["data.h5", "table.csv"]
 
 
 @pytest.mark.parametrize(

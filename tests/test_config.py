@@ -51,12 +51,24 @@ def test_shipped_configs_are_valid(path: Path) -> None:
     config = load(path)
     assert config.name == path.stem
     assert config.scenarios
-    assert {figure for _, figure in config.figures} == {"1a", "1b", "accessory_mlp", "accessory_linear", "s1"}
+    expected = {"1a", "1b", "accessory_mlp", "accessory_linear", "s1"} | (set() if path.stem == "alphasimr" else {"2", "3"})
+    assert {figure for _, figure in config.figures} == expected
 
 
-@pytest.mark.parametrize(("name", "scenarios", "ridge_fits"), [("paper", 280, 200), ("reduced", 200, 200), ("alphasimr", 3, 3)])
-def test_size_of_the_study(name: str, scenarios: int, ridge_fits: int) -> None:
-    config = load(CONFIGS / f"{name}.yaml")
+@pytest.mark.parametrize(
+    ("name", "experiment", "scenarios", "ridge_fits"),
+    [
+        ("paper", "scaling", 280, 200),
+        ("paper", "dilution", 40, 40),
+        ("paper", "pleiotropy", 250, 250),
+        ("reduced", "scaling", 200, 200),
+        ("reduced", "pleiotropy", 300, 300),
+        ("alphasimr", "scaling", 3, 3),
+    ],
+)
+def test_size_of_the_study(name: str, experiment: str, scenarios: int, ridge_fits: int) -> None:
+    config = load(CONFIGS / f"{name}.yaml", (experiment,))
+    assert config.name == f"{name}-{experiment}"
     assert len({scenario.name for scenario in config.scenarios}) == scenarios
     assert sum("ridge" in dict(scenario.models) for scenario in config.scenarios) == ridge_fits
     assert all(settings.identity()["protocol"] == "paper" for scenario in config.scenarios for _, settings in scenario.models)
@@ -64,12 +76,41 @@ def test_size_of_the_study(name: str, scenarios: int, ridge_fits: int) -> None:
 
 def test_paper_has_the_published_qtl_counts() -> None:
     counts: dict[int, list[int]] = {}
-    for scenario in load(CONFIGS / "paper.yaml").scenarios:
+    for scenario in load(CONFIGS / "paper.yaml", ("scaling",)).scenarios:
         counts.setdefault(scenario.simulation.n_individuals, []).append(scenario.simulation.n_qtl)
     assert sorted(set(counts[1000])) == [16, 22, 26, 32, 46, 64, 90, 120, 156, 202]
     assert sorted(set(counts[10_000])) == [46, 64, 78, 102, 142, 202, 284, 376, 490, 634]
     assert sorted(set(counts[1_000_000])) == [448, 634, 776, 1002, 1416, 2002, 2830, 3742, 4900, 6326]
     assert {n: len(of_size) for n, of_size in counts.items()} == {1000: 100, 10_000: 100, 100_000: 50, 1_000_000: 30}
+
+
+def test_paper_is_570_scenarios_without_the_savings_that_the_study_lacks() -> None:
+    config = load(CONFIGS / "paper.yaml")
+    assert len({(scenario.experiment, scenario.name) for scenario in config.scenarios}) == 570
+    tuned = [
+        settings
+        for scenario in config.scenarios
+        for name, settings in scenario.models
+        if scenario.experiment != "scaling" and name != "ridge"
+    ]
+    assert not any(settings.identity()["reuse_trials"] or settings.identity()["prune_trials"] for settings in tuned)
+    assert all(settings.identity().get("tune", True) for settings in tuned)
+
+
+def test_experiments_can_be_run_alone() -> None:
+    config = load(CONFIGS / "demo.yaml", ("dilution", "pleiotropy"))
+    assert config.name == "demo-dilution-pleiotropy"
+    assert {scenario.experiment for scenario in config.scenarios} == {"dilution", "pleiotropy"}
+    assert [figure for _, figure in config.figures] == ["2", "3"]
+    with pytest.raises(ConfigError, match=r"experiments: 'dilutoin' is none of them, did you mean 'dilution'\?"):
+        load(CONFIGS / "demo.yaml", ("dilutoin",))
+
+
+def test_a_block_of_the_grid_can_name_its_scenarios_itself() -> None:
+    control = [scenario for scenario in load(CONFIGS / "demo.yaml").scenarios if "shared" in scenario.name]
+    assert control[0].name == "qhaplo_20qtl_1000n_0pleio_10trait_shared_rep1"
+    assert all(scenario.simulation.trait_groups() == [(1, 10)] for scenario in control)
+    assert all(scenario.simulation.genetic_correlation == 0 for scenario in control)
 
 
 def test_grid_expands_to_every_combination(tmp_path: Path) -> None:
@@ -164,13 +205,14 @@ FAULTS = [
         {"rel_aa": [1], "n_traits": 10, "genetic_correlation": -0.5},
         f"{S}.grid.0.genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1,",
     ),
-    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: linear_sgd, mlp, ridge)"),
+    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: linear_sgd, mlp, pruned, ridge)"),
     (f"{S}.models.mlp", "tuned", f"{S}.models.mlp: must be a mapping of settings, got 'tuned'"),
     (f"{S}.models.mlp.hiden_size", 8, f"{S}.models.mlp.hiden_size: unknown key, did you mean 'hidden_size'?"),
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
     (f"{S}.models.mlp.seed", 3, f"{S}.models.mlp.seed: is the replicate number; choose replicates in the grid"),
     (f"{S}.models.mlp.max_n_individuals", "many", f"{S}.models.mlp.max_n_individuals: must be a whole number, got 'many'"),
-    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, accessory_linear, accessory_mlp, s1)"),
+    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, accessory_linear, accessory_mlp, s1)"),
+    (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' draws the experiment 'dilution', not 'scaling'"),
     (f"{S}.models", {"mlp": None}, f"{S}.figures.0: figure '1a' needs the model linear_sgd, which is not among this experiment's models"),
 ]
 

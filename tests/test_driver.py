@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +18,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, entries, processes, run, start, table, wait_for, write_study
+from luigi.rpc import RemoteScheduler
 from PIL import Image
 
-FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1"]
+from pipeline import RunAll
+
+FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3"]
 TEST_CONFIG = PROJECT / "configs" / "test.yaml"
 
 
@@ -46,7 +50,7 @@ def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:
     for name in ("results.csv", *(f"figures/figure_{figure}.png" for figure in FIGURES), "run.json"):
         assert (results / "test" / name).is_file()
         assert str(results / "test" / name) in output
-    assert "[14/14]" in output
+    assert "[26/26]" in output
     assert "luigi" not in output.lower().replace("luigi's log", "").replace("luigi.log", "")
     assert "Done scheduling tasks" in (results / "test" / "luigi.log").read_text()
 
@@ -54,11 +58,21 @@ def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:
 def test_the_table_has_a_row_per_scenario_model_and_trait(finished: tuple[Path, str]) -> None:
     published = table(finished[0], "test")
     assert list(published.columns[:5]) == ["experiment", "scenario", "replicate", "model", "trait"]
-    assert published.groupby(["scenario", "model"])["trait"].apply(list).map(lambda traits: traits == [1, 2]).all()
-    assert set(published["model"]) == {"ridge", "linear_sgd", "mlp"}
-    assert sorted(published["n_qtl"].unique()) == [16, 30]
+    models = {"scaling": {"ridge", "linear_sgd", "mlp"}, "dilution": {"ridge", "mlp", "lasso", "pruned_linear", "pruned_mlp"}}
+    for experiment, traits in (("scaling", [1, 2]), ("dilution", [1, 2]), ("pleiotropy", [1, 2, 3])):
+        rows = published[published["experiment"] == experiment]
+        assert all(list(found) == traits for _, found in rows.groupby(["scenario", "model"])["trait"])
+        assert set(rows["model"]) == models.get(experiment, {"ridge", "mlp"})
+    assert sorted(published.loc[published["experiment"] == "scaling", "n_qtl"].unique()) == [16, 30]
     assert published.loc[published["rel_aa"] == 0, "v_a_over_v_g"].eq(1).all()
     assert published.loc[(published["model"] == "ridge") & (published["rel_aa"] == 0), "pearson_r"].gt(0.99).all()
+
+
+def test_tables_beside_a_result_are_kept(finished: tuple[Path, str]) -> None:
+    (folder,) = (finished[0] / "store" / "dilution" / "qhaplo_10qtl_40marker_300n_rep1").glob("pruned-*")
+    columns, published = pd.read_csv(folder / "table.columns.csv"), table(finished[0], "test")
+    assert len(pd.read_csv(folder / "table.trials.csv")) == 3
+    assert published.loc[published["model"] == "pruned_mlp", "n_columns"].eq(len(columns)).all()
 
 
 def test_figures_are_sharp(finished: tuple[Path, str]) -> None:
@@ -86,16 +100,16 @@ def test_a_second_run_executes_nothing(finished: tuple[Path, str]) -> None:
     before = entries(finished[0])
     code, output = run(TEST_CONFIG, finished[0])
     assert code == 0
-    assert output.startswith("nothing to do: all 14 stages are done")
+    assert output.startswith("nothing to do: all 26 stages are done")
     assert entries(finished[0]) == before
 
 
 def test_a_changed_setting_reruns_what_follows_from_it(finished: tuple[Path, str], tmp_path: Path) -> None:
     results, before = finished[0], entries(finished[0])
-    text = TEST_CONFIG.read_text().replace("mlp: {hidden_size: 32", "mlp: {learning_rate: 0.02, hidden_size: 32")
+    text = TEST_CONFIG.read_text().replace("mlp: {hidden_size: 32", "mlp: {learning_rate: 0.02, hidden_size: 32", 1)
     (tmp_path / "test.yaml").write_text(text)
     _, plan = run(tmp_path / "test.yaml", results, task="Plan")
-    assert re.search(r"14 stages: 6 done, 8 to do", plan)
+    assert re.search(r"26 stages: 16 done, 10 to do", plan)
     code, output = run(tmp_path / "test.yaml", results)
     assert code == 0, output
     assert output.count("(again: learning_rate 0.01 → 0.02)") == 2
@@ -304,6 +318,30 @@ def test_a_driver_killed_under_luigid_is_replaced(tmp_path: Path, undisturbed: p
     output, _ = second.communicate(timeout=120)
     assert second.returncode == 0, output
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_a_stage_that_a_lost_driver_finished_is_not_waited_for(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
+    """The driver died between a stage's end and its report: to luigid the stage still runs."""
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    assert run(config, results)[0] == 0
+    shutil.rmtree(results / "study")
+    shutil.rmtree(results / "store" / "collected")
+    (fitted,) = (results / "store" / "scaling" / "qhaplo_10qtl_200n_rep1").glob("ridge-*")
+    shutil.rmtree(fitted)
+    finished = next(task for task in RunAll(config=config, results=results).stages() if task.label.endswith("10qtl_200n_rep1 simulate"))
+    server = RemoteScheduler(f"http://127.0.0.1:{scheduler[-1]}/")
+    server.add_task(worker="lost", task_id=finished.task_id, family="Data", status="RUNNING")
+    code, output = run(config, results, *scheduler)
+    assert code == 0, output
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_a_missing_scheduler_is_named(tmp_path: Path) -> None:
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    code, output = run(config, tmp_path / "results", "--scheduler-host", "127.0.0.1", "--scheduler-port", "1")
+    assert code == 1
+    assert output.startswith("no scheduler answers at http://127.0.0.1:1/")
+    assert "start luigid, or add --local-scheduler" in output
 
 
 def test_luigid_forgets_a_failure_of_an_earlier_run(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:

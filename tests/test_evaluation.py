@@ -12,7 +12,7 @@ import pytest
 
 from gpatlas import simulate
 from gpatlas.dataset import ByteArray, Dataset, DatasetError, FloatArray
-from gpatlas.evaluation import Fitted, Part, ordered_split, pearson_r, random_splits, run_fit, score, summarise, write_table
+from gpatlas.evaluation import Fitted, Part, ordered_split, pearson_r, random_splits, run_fit, run_fits, score, summarise, write_table
 from gpatlas.progress import Progress
 from gpatlas.settings import FitSettings, SimulateSettings, build
 
@@ -210,6 +210,58 @@ def test_columns_over_several_splits(tmp_path: Path) -> None:
     assert list(table)[2 : 2 + len(names)] == names
     assert table["penalty"].tolist() == [2.5] * 5  # the spy's penalties are 1, 2, 3, 4
     np.testing.assert_allclose(table["penalty_sd"], np.std([1, 2, 3, 4], ddof=1))
+
+
+class Twins:
+    """A fit of two models, each predicting an answer of its own and each with a column that the other lacks."""
+
+    def __init__(self, data: Dataset, traits: slice = slice(None)) -> None:
+        self.spy, self.phenotypes, self.effects = Spy(data), data.phenotypes()[:, traits], data.effects().additive[:, traits]
+        self.spy.answer = self.phenotypes**3
+
+    def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: Progress) -> dict[str, Fitted]:
+        number = len(self.spy.parts) + 1.0
+        cube = self.spy(train, validation, settings, progress).predict  # the spy's own record is of this model
+        opposite = Fitted(lambda alleles: -self.phenotypes[self.spy.rows(alleles)], columns={"note": -number})
+        return {"cube": Fitted(cube, self.effects, {"penalty": number}), "opposite": opposite}
+
+
+def test_several_models_of_one_fit(tmp_path: Path) -> None:
+    """A row per model and trait; what a model does not have is missing; everything else is said of both."""
+    with Dataset(write_dataset(tmp_path, rel_aa=(0.0, 1.0))) as data:
+        twins = Twins(data)
+        table = run_fits(twins, ordered_split(40, HOLDOUT), HOLDOUT, data, QUIET)
+        wanted = pearson_r(data.phenotypes()[34:], data.phenotypes()[34:] ** 3)
+        facts = pd.DataFrame(data.facts())
+    assert twins.spy.parts == [(list(range(29)), list(range(29, 34)))]  # one fit for both
+    assert twins.spy.predicted == [list(range(34, 40))]
+    assert table[["model", "trait"]].to_numpy().tolist() == [["cube", 1], ["cube", 2], ["opposite", 1], ["opposite", 2]]
+    np.testing.assert_allclose(table["pearson_r"], [*wanted, -1, -1], rtol=1e-12)
+    np.testing.assert_array_equal(table[["penalty", "note"]], [[1, np.nan], [1, np.nan], [np.nan, -1], [np.nan, -1]])
+    assert table["effect_correlation"].isna().tolist() == [False, False, True, True]
+    assert table[["protocol", "n_train", "n_test", "seed"]].to_numpy().tolist() == [["holdout", 29, 6, 1]] * 4
+    assert table["seconds"].nunique() == 1
+    pd.testing.assert_frame_equal(table[[*FACTS, *TRAIT_FACTS]], pd.concat([facts, facts], ignore_index=True))
+    assert table.index.tolist() == [0, 1, 2, 3]
+
+
+def test_several_models_over_several_splits(tmp_path: Path) -> None:
+    """Each model's mean is over its own tables; the traits keep their numbers where only some are fitted."""
+    with Dataset(write_dataset(tmp_path)) as data:
+        traits, splits = slice(3, 5), random_splits(40, 4, np.random.default_rng(1))
+        table = run_fits(Twins(data, traits), splits, PAPER, data, QUIET, traits)
+    assert table[["model", "trait"]].to_numpy().tolist() == [["cube", 4], ["cube", 5], ["opposite", 4], ["opposite", 5]]
+    np.testing.assert_array_equal(table["penalty"], [2.5, 2.5, np.nan, np.nan])
+    np.testing.assert_array_equal(table["note"], [np.nan, np.nan, -2.5, -2.5])
+
+
+def test_one_model_is_one_of_several(tmp_path: Path) -> None:
+    with Dataset(write_dataset(tmp_path)) as data:
+        splits = random_splits(40, 3, np.random.default_rng(1))
+        alone = run_fit("spy", Spy(data), splits, PAPER, data, QUIET)
+        spy = Spy(data)
+        among = run_fits(lambda *arguments: {"spy": spy(*arguments)}, splits, PAPER, data, QUIET)
+    pd.testing.assert_frame_equal(alone.drop(columns="seconds"), among.drop(columns="seconds"), check_exact=True)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

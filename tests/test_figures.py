@@ -6,96 +6,28 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pytest
-from matplotlib.axes import Axes
+from figure_tables import POPULATION, TABLES, FloatArray, Saved, drawn, experiment_of, line, path, points, table_of
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import AxLine, Line2D
-from matplotlib.transforms import Bbox
+from matplotlib.lines import AxLine
 from PIL import Image
 
-from gpatlas.figures import FIGURES, draw, run, smooth
+from gpatlas import stages
+from gpatlas.figures import FIGURES, draw, run
+from gpatlas.figures_scaling import smooth
 from gpatlas.progress import Progress
-from gpatlas.settings import FigureSettings, n_qtl_for
+from gpatlas.settings import FigureSettings
 
-FloatArray = npt.NDArray[np.float64]
-REL_AA = (0.0, 0.1, 0.5, 1.0, 3.0)
-SCALING = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0)
-POPULATION = ["scenario", "replicate", "trait"]
-PANELLED = [name for name in FIGURES if name != "s1"]
+SCALING = [name for name in FIGURES if experiment_of(name) == "scaling"]
+PANELLED = [name for name in SCALING if name != "s1"]
 
 
-def make_table(replicates: int, counts: dict[int, list[int]], imported: bool = False) -> pd.DataFrame:
-    """The collected table of a scaling experiment, with likely r; `counts`: n_individuals to its QTL counts."""
-    random = np.random.default_rng(1)
-    sizes = [(n, n_qtl) for n, of_size in counts.items() for n_qtl in of_size]
-    grid = itertools.product(sizes, range(1, replicates + 1), enumerate(REL_AA, 1))
-    rows = pd.DataFrame(
-        [(n, n_qtl, replicate, trait, rel_aa) for (n, n_qtl), replicate, (trait, rel_aa) in grid],
-        columns=["n_individuals", "n_qtl", "replicate", "trait", "rel_aa"],
-    )
-    n, n_qtl = rows["n_individuals"], rows["n_qtl"]
-    additive, epistatic = random.chisquare(n_qtl), 4 * rows["rel_aa"] * random.chisquare(n_qtl // 2)
-    share = additive / (additive + epistatic)
-    learned = 1 / (1 + (n_qtl * (n_qtl - 1) / 5 / n) ** 2)
-    linear = (share * 0.999 / (1 + 0.2 * n_qtl / n / share)) ** 0.5
-    mlp = ((share + (1 - share) * learned) * 0.999) ** 0.5 * (0.95 + 0.05 * learned)
-    rows = rows.assign(
-        experiment="scaling", n_loci=n_qtl, n_traits=5, n_trait_groups=5, h2=0.999, genetic_correlation=0.0, protocol="paper"
-    )
-    rows = rows.assign(simulator="native", v_a=share, v_aa=1 - share, v_a_over_v_g=share)
-    rows["scenario"] = [f"qhaplo_{q}qtl_{i}n_rep{r}" for q, i, r in zip(n_qtl, n, rows["replicate"], strict=True)]
-    if imported:
-        rows = rows.assign(simulator="alphasimr", rel_aa=np.nan)
-    fits = [
-        (model, r + random.normal(size=len(rows)) * (1 - r**2) / (0.15 * n) ** 0.5) for model, r in (("mlp", mlp), ("linear_sgd", linear))
-    ]
-    fits.append(("ridge", fits[1][1].where(n <= 10_000) * 0.99 + 0.005))
-    table = pd.concat([rows.assign(model=model, pearson_r=r.clip(upper=0.9999)) for model, r in fits], ignore_index=True)
-    return table[(table["model"] != "ridge") | table["pearson_r"].notna()]
-
-
-@cache
-def drawn(figure: str, name: str) -> Figure:
-    """A figure of one of TABLES, drawn once for all tests that only look at it."""
-    return draw(figure, table_of(name))
-
-
-@cache
-def table_of(name: str) -> pd.DataFrame:
-    match name:
-        case "one replicate":
-            return make_table(1, {1000: [16, 46, 202]})
-        case "one population":
-            return make_table(1, {1000: [46]})
-        case "imported":
-            return make_table(3, {1000: [16, 46, 202], 10_000: [46, 142]}, imported=True)
-    return make_table(10, {n: [n_qtl_for(n, s) for s in SCALING] for n in (1000, 10_000, 100_000)})
-
-
-TABLES = ["one replicate", "one population", "imported", "ten replicates"]
-
-
-def points(axes: Axes) -> dict[str, FloatArray]:
-    """Label of each set of points to its visible (x, y), sorted."""
-    offsets = {str(marks.get_label()): np.ma.filled(marks.get_offsets(), np.nan) for marks in axes.collections}
-    return {label: np.array(sorted(map(tuple, xy[np.isfinite(xy).all(axis=1)]))) for label, xy in offsets.items()}
-
-
-def line(axes: Axes, label: str) -> Line2D:
-    (found,) = (curve for curve in axes.lines if curve.get_label() == label)
-    return found
-
-
-def path(axes: Axes, label: str) -> tuple[FloatArray, FloatArray]:
-    """x and y of the line with this label."""
-    found = line(axes, label)
-    return np.asarray(found.get_xdata(), dtype=float), np.asarray(found.get_ydata(), dtype=float)
+def test_every_figure_that_a_config_may_name_can_be_drawn() -> None:
+    assert set(FIGURES) == set(stages.FIGURES)
 
 
 def fits_of(table: pd.DataFrame, model: str) -> pd.DataFrame:
@@ -117,34 +49,35 @@ def assert_points(figure: Figure, rows: pd.DataFrame, x: pd.Series, y: pd.Series
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("figure", PANELLED)
 def test_a_panel_per_trait_titled_with_the_mean_realised_share(figure: str, name: str) -> None:
-    table = table_of(name)
-    means = [table.loc[(table["trait"] == trait) & (table["model"] == "mlp"), "v_a_over_v_g"].mean() for trait in range(1, 6)]
+    table = table_of("scaling", name)
+    means = table[table["model"] == "mlp"].groupby("trait")["v_a_over_v_g"].mean()
+    assert len(means) == {"one population": 1, "imported": 7}.get(name, 5)
     assert [axes.get_title("left") for axes in drawn(figure, name).axes] == [f"$V_A/V_G$ = {mean:.2f}" for mean in means]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_1a_shows_the_relative_gain_of_every_pair(name: str) -> None:
-    mlp, linear = fits_of(table_of(name), "mlp"), fits_of(table_of(name), "linear_sgd")
+    mlp, linear = fits_of(table_of("scaling", name), "mlp"), fits_of(table_of("scaling", name), "linear_sgd")
     assert_points(drawn("1a", name), mlp, mlp["n_qtl"], mlp["pearson_r"] / linear["pearson_r"] - 1)
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_1b_shows_r_against_pairs_per_individual(name: str) -> None:
-    mlp = fits_of(table_of(name), "mlp")
+    mlp = fits_of(table_of("scaling", name), "mlp")
     assert_points(drawn("1b", name), mlp, mlp["n_qtl"] * (mlp["n_qtl"] - 1) / (2 * mlp["n_individuals"]), mlp["pearson_r"])
 
 
 @pytest.mark.parametrize(("figure", "model", "title"), [("mlp", "mlp", "MLP"), ("linear", "linear_sgd", "linear model trained by SGD")])
 def test_accessory_shows_r_of_its_model(figure: str, model: str, title: str) -> None:
-    fits = fits_of(table_of("ten replicates"), model)
-    accessory = drawn(f"accessory_{figure}", "ten replicates")
+    fits = fits_of(table_of("scaling", "study"), model)
+    accessory = drawn(f"accessory_{figure}", "study")
     assert_points(accessory, fits, fits["n_qtl"], fits["pearson_r"])
     assert accessory.get_suptitle() == f"Accuracy of the {title}"
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_s1_shows_both_linear_models_by_trait_where_both_exist(name: str) -> None:
-    ridge, linear = fits_of(table_of(name), "ridge"), fits_of(table_of(name), "linear_sgd")
+    ridge, linear = fits_of(table_of("scaling", name), "ridge"), fits_of(table_of("scaling", name), "linear_sgd")
     linear = linear.loc[ridge.index]
     figure = drawn("s1", name)
     (axes,) = figure.axes
@@ -188,7 +121,7 @@ CEILINGS = [
 
 @pytest.mark.parametrize(("figure", "label", "ceiling"), CEILINGS)
 def test_a_ceiling_passes_through_that_of_each_population(figure: str, label: str, ceiling: Callable[[pd.DataFrame], FloatArray]) -> None:
-    rows = table_of("one replicate").query("model == 'mlp'").sort_values("n_qtl")
+    rows = table_of("scaling", "one replicate").query("model == 'mlp'").sort_values("n_qtl")
     for trait, axes in enumerate(drawn(figure, "one replicate").axes, 1):
         ours = rows[rows["trait"] == trait]
         x, y = path(axes, label)
@@ -198,12 +131,18 @@ def test_a_ceiling_passes_through_that_of_each_population(figure: str, label: st
         assert (x[0], x[-1]) == axes.get_xlim()
 
 
+@cache
+def level(figure: str) -> Figure:
+    """Drawn of populations that differ in V_A/V_G by trait alone."""
+    table = table_of("scaling", "imported").query("trait <= 3")
+    return draw(figure, table.assign(v_a_over_v_g=1 / table["trait"], h2=0.5))
+
+
 @pytest.mark.parametrize(("figure", "label", "ceiling"), CEILINGS)
 def test_a_ceiling_is_level_where_all_populations_have_the_same(
     figure: str, label: str, ceiling: Callable[[pd.DataFrame], FloatArray]
 ) -> None:
-    table = table_of("imported").assign(v_a_over_v_g=lambda rows: 1 / rows["trait"], h2=0.5)
-    for trait, axes in enumerate(draw(figure, table).axes, 1):
+    for trait, axes in enumerate(level(figure).axes, 1):
         expected = ceiling(pd.DataFrame({"v_a_over_v_g": [1 / trait], "h2": [0.5]}))[0]
         np.testing.assert_allclose(path(axes, label)[1], float(expected), atol=1e-12)
 
@@ -226,23 +165,9 @@ def test_smooth_meets_lone_means_and_ignores_missing_values() -> None:
     assert [list(axis) for axis in smooth(pd.Series([100]), pd.Series([0.5]), 0.1)] == [[100], [0.5]]
 
 
-class Saved:
-    """Window extents at the moment a figure is drawn into its file, where a tight box moves things."""
-
-    def __init__(self, figure: Figure) -> None:
-        self.legend, self.footer, self.axes, self.ticks = Bbox.null(), Bbox.null(), [Bbox.null()], [[Bbox.null()]]
-        legend, paint = figure.legends[0], figure.legends[0].draw
-
-        def note(renderer: Any) -> None:
-            self.legend, self.footer = legend.get_window_extent(renderer), figure.texts[-1].get_window_extent(renderer)
-            self.axes = [axes.get_tightbbox(renderer) or Bbox.null() for axes in figure.axes]
-            labels = [[label for label in axes.get_xticklabels() if label.get_text()] for axes in figure.axes]
-            self.ticks = [[label.get_window_extent(renderer) for label in of_axes] for of_axes in labels]
-            paint(renderer)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(legend, "draw", note)
-            figure.savefig(io.BytesIO(), format="png", dpi=100, bbox_inches="tight")
+def n_panels(figure: str, name: str) -> int:
+    column = {"scaling": "trait", "dilution": "n_loci", "pleiotropy": "n_traits"}[experiment_of(figure)]
+    return 1 if figure == "s1" else table_of(experiment_of(figure), name)[column].nunique()
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -250,27 +175,15 @@ class Saved:
 def test_nothing_overlaps_in_the_saved_figure(figure: str, name: str) -> None:
     saved = Saved(drawn(figure, name))
     assert saved.legend.width > 20
-    assert len(saved.axes) == (1 if figure == "s1" else 5)
-    for one, other in itertools.combinations([saved.legend, saved.footer, *saved.axes], 2):
+    assert len(saved.axes) == n_panels(figure, name)
+    assert len(saved.labels) == (2 if figure in PANELLED else 0)
+    for one, other in itertools.combinations([saved.legend, saved.footer, saved.title, *saved.axes], 2):
         assert not one.overlaps(other)
-    assert all(len(labels) >= 1 for labels in saved.ticks)
-    for left, right in itertools.pairwise(itertools.chain.from_iterable(saved.ticks)):
-        assert right.x0 - left.x1 > 2
-
-
-@pytest.mark.parametrize("traits", [[1], [1, 2, 3, 4, 5, 6, 7]])
-@pytest.mark.parametrize("figure", PANELLED)
-def test_any_number_of_traits_fits(figure: str, traits: list[int]) -> None:
-    table = table_of("one replicate")
-    more = pd.concat([table, table[table["trait"] <= 2].assign(trait=table["trait"] + 5)])
-    picture = draw(figure, more[more["trait"].isin(traits)])
-    saved = Saved(picture)
-    heights = [label.get_window_extent() for axes in picture.axes for label in axes.texts]
-    assert len(saved.axes) == len(traits)
-    assert len(heights) == 2
-    assert not heights[0].overlaps(heights[1])
-    for one, other in itertools.combinations([saved.legend, saved.footer, *saved.axes], 2):
+    for one, other in itertools.combinations(saved.labels, 2):
         assert not one.overlaps(other)
+    assert saved.columns == saved.labelled_columns
+    for one, other in itertools.combinations(saved.ticks, 2):
+        assert not one.padded(1).overlaps(other.padded(1))
 
 
 @pytest.mark.parametrize(
@@ -278,7 +191,7 @@ def test_any_number_of_traits_fits(figure: str, traits: list[int]) -> None:
     [
         ("1a", "one replicate", ["16", "46", "202"]),
         ("accessory_linear", "one population", ["46"]),
-        ("accessory_mlp", "ten replicates", ["30", "100", "300", "1000", "3000"]),
+        ("accessory_mlp", "study", ["30", "100", "300", "1000", "3000"]),
         ("1b", "one replicate", ["0.1", "0.3", "1", "3", "10", "30"]),
     ],
 )
@@ -286,25 +199,31 @@ def test_x_ticks_are_plain_numbers(figure: str, name: str, labels: list[str]) ->
     assert [label.get_text() for label in drawn(figure, name).axes[0].get_xticklabels()] == labels
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", SCALING)
 def test_levels_differ_in_marker_and_get_darker(figure: str) -> None:
-    marks = [mark for mark in drawn(figure, "ten replicates").legends[0].get_lines() if mark.get_marker() != "None"]
+    marks = [mark for mark in drawn(figure, "study").legends[0].get_lines() if mark.get_marker() != "None"]
     lightness = [float(np.dot(to_rgb(mark.get_color()), (0.21, 0.72, 0.07))) for mark in marks]
     steps = np.diff(lightness) * (1 if figure == "s1" else -1)
     assert len({mark.get_marker() for mark in marks}) == len(marks) == (5 if figure == "s1" else 3)
     assert (steps > 0.08).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("one replicate", "protocol: paper · simulator: native · 1 replicate · "),
+        ("imported", "protocol: paper · simulator: alphasimr · 1 to 3 replicates · "),
+        ("study", "protocol: paper · simulator: native · {study} replicates · "),
+    ],
+)
 @pytest.mark.parametrize("figure", FIGURES)
-def test_the_footer_says_where_the_data_come_from(figure: str) -> None:
-    table = table_of("imported")
-    assert drawn(figure, "imported").texts[-1].get_text().startswith("protocol: paper · simulator: alphasimr · 3 replicates")
-    fewer = table[(table["n_individuals"] == 1000) | (table["replicate"] == 1)]
-    assert "· 1 to 3 replicates ·" in draw(figure, fewer).texts[-1].get_text()
+def test_the_footer_says_where_the_data_come_from(figure: str, name: str, start: str) -> None:
+    text = drawn(figure, name).texts[-1].get_text().replace("\n", " ")
+    assert text.startswith(start.format(study=10 if figure in SCALING else 5))
 
 
 def test_gains_that_cannot_be_shown_are_counted() -> None:
-    table = table_of("one replicate").copy()
+    table = table_of("scaling", "one replicate").copy()
     linear = table.index[table["model"] == "linear_sgd"]
     table.loc[linear[0], "pearson_r"] = -0.1
     table.loc[linear[1], "pearson_r"] = 0.01
@@ -316,30 +235,48 @@ def test_gains_that_cannot_be_shown_are_counted() -> None:
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_other_experiments_change_nothing(figure: str) -> None:
-    table = table_of("imported")
-    both = pd.concat([table.assign(experiment="dilution", pearson_r=0.1), table])
-    for alone, beside in zip(drawn(figure, "imported").axes, draw(figure, both).axes, strict=True):
+    table = table_of(experiment_of(figure), "one population")
+    both = pd.concat([table.assign(experiment="other", pearson_r=0.1), table])
+    for alone, beside in zip(drawn(figure, "one population").axes, draw(figure, both).axes, strict=True):
         assert {label: xy.tolist() for label, xy in points(alone).items()} == {label: xy.tolist() for label, xy in points(beside).items()}
 
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_run_writes_a_png_of_the_asked_resolution(figure: str, tmp_path: Path) -> None:
-    table_of("one replicate").to_csv(tmp_path / "results.csv", index=False)
+    table_of(experiment_of(figure), "one population").to_csv(tmp_path / "results.csv", index=False)
     stream = io.StringIO()
     run(FigureSettings(figure=figure), tmp_path / "results.csv", tmp_path / "aside.tmp", Progress("figure", stream))
+    size = drawn(figure, "one population").get_size_inches()
     with Image.open(tmp_path / "aside.tmp") as image:
         assert image.format == "PNG"
         assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
-        assert image.width > 200 * (5.5 if figure == "s1" else 13)
-        assert image.height > 200 * 4.4
+        assert image.size == pytest.approx(tuple(200 * size), rel=0.15)
     assert '"done": 1, "total": 1' in stream.getvalue()
 
 
+@pytest.mark.parametrize("figure", FIGURES)
+def test_a_figure_of_many_panels_is_wide(figure: str) -> None:
+    width, height = drawn(figure, "study").get_size_inches()
+    assert width > (5.5 if figure == "s1" else 12.5)
+    assert height > 4.3
+
+
 def test_an_unknown_figure_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    allowed = "1a, 1b, accessory_linear, accessory_mlp, s1"
+    allowed = "1a, 1b, 2, 3, accessory_linear, accessory_mlp, s1"
     message = f"figure 'accessory_mpl' is not in FIGURES, did you mean 'accessory_mlp'? (allowed: {allowed})"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run(FigureSettings(figure="accessory_mpl"), tmp_path / "absent.csv", tmp_path / "out.png", Progress("figure"))
+
+
+MODELS = {
+    "1a": ["mlp", "linear_sgd"],
+    "1b": ["mlp"],
+    "2": ["ridge", "mlp", "pruned_linear", "pruned_mlp"],
+    "3": ["ridge", "mlp"],
+    "accessory_mlp": ["mlp"],
+    "accessory_linear": ["linear_sgd"],
+    "s1": ["linear_sgd", "ridge"],
+}
 
 
 def broken(table: pd.DataFrame, how: str) -> pd.DataFrame:
@@ -347,7 +284,7 @@ def broken(table: pd.DataFrame, how: str) -> pd.DataFrame:
         case "empty":
             return table.head(0)
         case "other experiment":
-            return table.assign(experiment="dilution")
+            return table.assign(experiment="other")
         case "no model":
             return table.assign(model="lasso")
         case "no column":
@@ -363,35 +300,44 @@ def broken(table: pd.DataFrame, how: str) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("empty", "no row of experiment 'scaling'; the table has nothing"),
-        ("other experiment", "no row of experiment 'scaling'; the table has 'dilution'"),
-        ("no model", r"no row of model '.*' in experiment 'scaling'; it has 'lasso'"),
+        ("empty", "no row of experiment '{experiment}'; the table has nothing"),
+        ("other experiment", "no row of experiment '{experiment}'; the table has 'other'"),
+        ("no model", r"no row of model '.*' in experiment '{experiment}'; it has 'lasso'"),
         ("no column", r"no column 'h2', 'v_a_over_v_g'; the table has '.*', 'pearson_r'"),
-        ("no r", r"every pearson_r is empty of model '\w+' in experiment 'scaling'"),
-        ("no share", "a value that is not a positive number in column 'v_a_over_v_g' of experiment 'scaling'"),
-        (
-            "repeated",
-            r"(15|30) rows of experiment 'scaling' repeat another one, the first is scenario qhaplo_16qtl_1000n_rep1, replicate 1",
-        ),
+        ("no r", r"every pearson_r is empty of model '\w+' in experiment '{experiment}'"),
+        ("no share", "a value that is not a positive number in column 'v_a_over_v_g' of experiment '{experiment}'"),
+        ("repeated", "{rows} rows of experiment '{experiment}' repeat another one, the first is scenario {first}, replicate 1"),
     ],
 )
 def test_a_table_that_lacks_something_is_an_error_that_says_what(figure: str, how: str, message: str, tmp_path: Path) -> None:
-    source = tmp_path / "results.csv"
-    broken(table_of("one replicate"), how).to_csv(source, index=False)
+    source, experiment = tmp_path / "results.csv", experiment_of(figure)
+    table = table_of(experiment, "one replicate")
+    broken(table, how).to_csv(source, index=False)
+    rows = table[table["model"].isin(MODELS[figure])]
+    message = message.format(experiment=experiment, rows=len(rows), first=rows["scenario"].iloc[0])
     with pytest.raises(ValueError, match=f"^{re.escape(str(source))}: {message}"):
         run(FigureSettings(figure=figure), source, tmp_path / "out.png", Progress("figure"))
     assert not (tmp_path / "out.png").exists()
 
 
-@pytest.mark.parametrize(("figure", "missing", "left"), [("1a", "linear_sgd", "'mlp', 'ridge'"), ("s1", "ridge", "'mlp', 'linear_sgd'")])
+@pytest.mark.parametrize(
+    ("figure", "missing", "left"),
+    [
+        ("1a", "linear_sgd", "'mlp', 'ridge'"),
+        ("s1", "ridge", "'mlp', 'linear_sgd'"),
+        ("2", "pruned_mlp", "'ridge', 'mlp', 'lasso', 'pruned_linear'"),
+        ("3", "ridge", "'mlp'"),
+    ],
+)
 def test_one_missing_model_is_named(figure: str, missing: str, left: str) -> None:
-    table = table_of("one replicate")
-    with pytest.raises(ValueError, match=f"^no row of model '{missing}' in experiment 'scaling'; it has {left}$"):
+    table = table_of(experiment_of(figure), "one replicate")
+    with pytest.raises(ValueError, match=f"^no row of model '{missing}' in experiment '{experiment_of(figure)}'; it has {left}$"):
         draw(figure, table[table["model"] != missing])
 
 
-def test_models_that_share_no_population_are_an_error() -> None:
-    table = table_of("one replicate")
-    apart = table[(table["model"] == "mlp") == (table["n_qtl"] == 16)]
-    with pytest.raises(ValueError, match=r"^no scenario, replicate and trait has an r of both 'mlp' and 'linear_sgd'$"):
-        draw("1a", apart)
+@pytest.mark.parametrize(("figure", "other"), [("1a", "linear_sgd"), ("2", "ridge"), ("3", "ridge")])
+def test_models_that_share_no_population_are_an_error(figure: str, other: str) -> None:
+    table = table_of(experiment_of(figure), "one replicate")
+    apart = table[(table["model"] == "mlp") == (table["scenario"] == table["scenario"].iloc[0])]
+    with pytest.raises(ValueError, match=rf"^no scenario, replicate and trait has an r of both 'mlp' and '{other}'$"):
+        draw(figure, apart)

@@ -16,6 +16,7 @@ from gpatlas.settings import (
     ImportSettings,
     LinearSgdSettings,
     MlpSettings,
+    PrunedSettings,
     RidgeSettings,
     Settings,
     SettingsError,
@@ -29,7 +30,11 @@ from gpatlas.settings import (
 from gpatlas.stages import STAGES
 
 SIMULATE_KEYS = "block_size, genetic_correlation, h2, independent, n_individuals, n_loci, n_qtl, n_traits, rel_aa, seed"
-MLP_KEYS = "batch_size, device, epochs, hidden_size, learning_rate, min_delta, patience, protocol, seed, threads, weight_decay"
+MLP_KEYS = (
+    "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_trials, patience, protocol, prune_trials, "
+    "reuse_trials, seed, threads, tune, weight_decay"
+)
+RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 ONE_GROUP = {"rel_aa": (1.0,), "n_traits": 10}
 
 FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
@@ -85,6 +90,16 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (MlpSettings, {"batch_size": 1}, "batch_size: must be greater than or equal to 2, got 1"),
     (MlpSettings, {"learning_rate": 0.0}, "learning_rate: must be greater than 0, got 0.0"),
     (LinearSgdSettings, {"penalty": -0.1}, "penalty: must be greater than or equal to 0, got -0.1"),
+    (MlpSettings, {"n_trials": 0}, "n_trials: must be greater than or equal to 1, got 0"),
+    (MlpSettings, {"tune": 1}, "tune: must be a valid boolean, got 1"),
+    (MlpSettings, {"learning_rates": (0.1, 0.0)}, "learning_rates.1: must be greater than 0, got 0.0"),
+    (MlpSettings, {"learning_rates": 0.1}, "learning_rates: must be a valid tuple, got 0.1"),
+    (MlpSettings, {"learning_rates": ()}, "learning_rates: Tuple must have at least 1 item after validation, not 0, got ()"),
+    (PrunedSettings, {"min_columns": 5, "max_columns": 4}, "min_columns: must be at most max_columns (4), got 5"),
+    (PrunedSettings, {"min_columns": 0}, "min_columns: must be greater than or equal to 1, got 0"),
+    (PrunedSettings, {"lasso_penalty": -0.1}, "lasso_penalty: must be greater than or equal to 0, got -0.1"),
+    (PrunedSettings, {"min_importance": -0.1}, "min_importance: must be greater than or equal to 0, got -0.1"),
+    (PrunedSettings, {"lasso_learning_rate": 0.0}, "lasso_learning_rate: must be greater than 0, got 0.0"),
 ]
 
 
@@ -118,7 +133,7 @@ def test_correlation_just_inside_the_limit_is_taken() -> None:
     assert build(SimulateSettings, {**ONE_GROUP, "genetic_correlation": -0.11}).genetic_correlation == -0.11
 
 
-# REFERENCE.md: section 3 for the fits, the smallest scaling scenario for the simulator
+# The study's values for the fits, its smallest scaling scenario for the simulator
 DEFAULTS: dict[str, dict[str, Any]] = {
     "simulate": {
         "n_individuals": 1000,
@@ -152,8 +167,38 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "patience": 10,
         "min_delta": 0.003,
         "device": "auto",
+        "n_trials": 10,
+        "learning_rates": RATES,
+        "reuse_trials": False,
+        "prune_trials": False,
         "hidden_size": 4096,
         "weight_decay": 1e-5,
+        "tune": False,
+    },
+    "fit-pruned": {
+        "protocol": "paper",
+        "seed": 1,
+        "threads": None,
+        "learning_rate": 0.01,
+        "batch_size": 128,
+        "epochs": 100,
+        "patience": 25,
+        "min_delta": 0.003,
+        "device": "auto",
+        "n_trials": 20,
+        "learning_rates": RATES,
+        "reuse_trials": False,
+        "prune_trials": False,
+        "hidden_size": 4096,
+        "weight_decay": 1e-5,
+        "lasso_penalty": 0.001,
+        "lasso_learning_rate": 0.1,
+        "lasso_epochs": 200,
+        "lasso_patience": 20,
+        "lasso_min_delta": 0.001,
+        "min_importance": 0.03,
+        "min_columns": 100,
+        "max_columns": 1000,
     },
     "fit-linear-sgd": {
         "protocol": "paper",
@@ -213,7 +258,7 @@ def test_trait_groups(values: dict[str, Any], groups: list[tuple[float, int]]) -
 SCALING = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0)
 
 
-# REFERENCE.md, section 2
+# The QTL counts of the study
 @pytest.mark.parametrize(
     ("n_individuals", "counts"),
     [

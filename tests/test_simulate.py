@@ -1,4 +1,4 @@
-"""gpatlas.simulate: the file keeps its promises, and the draws have the distributions that REFERENCE.md section 1 states.
+"""gpatlas.simulate: the file keeps its promises, and the draws have the distributions that the model states.
 
 Everything is recomputed from the arrays of the file in plain numpy. A tolerance is a number of standard errors (SE), each
 derived where it is used; n is the number of individuals, q of QTL, h the heritability.

@@ -1,0 +1,265 @@
+"""Figures 2 and 3, dilution and pleiotropy: box plots of the gain over ridge regression.
+
+A perfect model reaches r = sqrt(h2), so the ceiling of a gain over ridge regression follows from h2 and the r of ridge
+regression alone.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cbook import boxplot_stats
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import Normal, Stroke
+
+from gpatlas.figures_shared import (
+    CEILING,
+    DASHED,
+    INK,
+    MARKERS,
+    MODEL_NAMES,
+    MUTED,
+    PERCENT,
+    Look,
+    finish,
+    gain_limits,
+    legend,
+    looks_of,
+    mark,
+    padded,
+    paired,
+    panels,
+    rows_of,
+    unseen,
+)
+
+MODELS = ["mlp", "pruned_linear", "pruned_mlp"]
+OWN = "0, own pairs"
+BOX = ["panel", "group", "level"]
+FEWEST, MOST = 3, 20  # values of a box: with fewer there is none, with more only the points beyond the whiskers are drawn
+NOUNS = {
+    "n_loci": ("locus", "loci"),
+    "n_qtl": ("causal locus", "causal loci"),
+    "n_traits": ("trait", "traits"),
+    "n_individuals": ("individual", "individuals"),
+}
+
+
+@dataclass(frozen=True)
+class Gains:
+    """What to draw: `rows`, one per gain, and `ceilings`, with the columns panel (one of `titles`), group (place among `groups`), level
+    (of `looks`, of rows alone), and gain or ceiling."""
+
+    rows: pd.DataFrame
+    ceilings: pd.DataFrame
+    titles: list[str]
+    groups: list[str]
+    looks: dict[str, Look]
+    facts: list[str]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The numbers of gains in a box, smallest first."""
+        return sorted(self.rows.groupby(BOX)["gain"].count())
+
+
+def figure_2(table: pd.DataFrame) -> Figure:
+    """Gain in r of the MLP and the pruned models over ridge regression, by number of loci and trait.
+
+    The ceiling is the mean gain of a perfect model over ridge regression.
+    """
+    rows, titles, facts = _with_panels(rows_of(table, "dilution", "ridge", *MODELS), "n_loci", "n_qtl", "n_individuals")
+    shares = rows.groupby("trait")["v_a_over_v_g"].mean()
+    rows["group"] = rows["trait"].map({trait: place for place, trait in enumerate(shares.index)})
+    ridge = rows[rows["model"] == "ridge"]
+    ceilings = _means(ridge.assign(ceiling=ridge["h2"] ** 0.5 - ridge["pearson_r"]))
+    pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in MODELS], ignore_index=True)
+    pairs = pairs.assign(level=pairs["model"], gain=pairs["pearson_r"] - pairs["pearson_r_other"])
+    looks = looks_of({model: MODEL_NAMES[model] for model in MODELS})
+    gains = Gains(pairs, ceilings, titles, [f"{share:.2f}" for share in shares], looks, facts)
+    shown = pd.concat([pairs["gain"], ceilings["ceiling"]])
+    labels = "Gain over ridge regression by number of loci", "$V_A/V_G$ of the trait", "Gain in Pearson r on the test set"
+    return _boxes(gains, labels, "Model", (min(0.0, shown.min()), max(0.01, shown.max())))
+
+
+def figure_3(table: pd.DataFrame) -> Figure:
+    """Relative gain of the MLP over ridge regression by number of traits, QTL and genetic correlation.
+
+    The ceiling is the mean gain of a perfect model over ridge regression. A gain is undefined where the r of ridge
+    regression is 0 or less.
+    """
+    rows, titles, facts = _with_panels(rows_of(table, "pleiotropy", "mlp", "ridge"), "n_traits", "n_individuals")
+    counts = sorted(rows["n_qtl"].unique())
+    rows["group"] = rows["n_qtl"].map({count: place for place, count in enumerate(counts)})
+    ridge = rows[(rows["model"] == "ridge") & (rows["pearson_r"] > 0)]
+    ceilings = _means(ridge.assign(ceiling=ridge["h2"] ** 0.5 / ridge["pearson_r"] - 1))
+    pairs = paired(rows, "mlp", "ridge", how="left")
+    linear = pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0)
+    levels, looks = _arms(pairs)
+    pairs = pairs.assign(level=levels, gain=(pairs["pearson_r"] - linear) / linear)
+    best = (pairs["v_a_over_v_g"] ** -0.5 - 1).groupby([pairs["panel"], pairs["group"]]).mean().max()
+    facts.append("pairs of interacting QTL: each trait's own, or shared by all")
+    gains = Gains(pairs, ceilings, titles, [f"{count:.0f}" for count in counts], looks, facts)
+    labels = "Relative gain of the MLP over ridge regression", "Number of QTL", "Gain in Pearson r on the test set"
+    title = "Genetic correlation" + "\n(above 0: shared pairs)" * any(label != OWN and not look.open for label, look in looks.items())
+    return _boxes(gains, labels, title, gain_limits(pairs["gain"], ceilings["ceiling"], best), percent=True)
+
+
+def _with_panels(rows: pd.DataFrame, *columns: str) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The rows with the title of their panel, and the titles in order: by the first column, and by the others where they vary.
+
+    Last, what the footer says of the others where they do not vary.
+    """
+    said = {name: [_counted(count, *NOUNS[name]) for count in rows[name]] for name in columns}
+    varying = [name for name in columns if name == columns[0] or rows[name].nunique() > 1]
+    rows = rows.assign(panel=[", ".join(words) for words in zip(*(said[name] for name in varying), strict=True)])
+    titles = rows.sort_values(varying)["panel"].unique().tolist()
+    return rows, titles, [said[name][0] for name in columns if name not in varying]
+
+
+def _counted(count: float, one: str, many: str) -> str:
+    return f"{count:,.0f} {one if count == 1 else many}"
+
+
+def _means(ridge: pd.DataFrame) -> pd.DataFrame:
+    return ridge.groupby(["panel", "group"])["ceiling"].mean().reset_index()
+
+
+def _arms(rows: pd.DataFrame) -> tuple[pd.Series, dict[str, Look]]:
+    """The arm of each row, and the looks of the arms: a shade per genetic correlation, open where it is not the study's own design.
+
+    The study gives every trait its own pairs of QTL at correlation 0, and one set shared by all traits above 0.
+    """
+    columns = ["genetic_correlation", "n_trait_groups", "n_traits"]
+    keys = [_arm(*values) for values in rows[columns].astype(float).itertuples(index=False)]
+    shades = looks_of(dict.fromkeys(sorted({key[0] for key in keys if key[0] < np.inf}), ""))
+    looks = {}
+    for marker, (correlation, _, label) in zip(MARKERS * len(keys), sorted(set(keys)), strict=False):
+        colour = shades[correlation].colour if correlation in shades else to_rgb(MUTED)
+        study = label == OWN or label == f"{correlation:g}"
+        looks[label] = Look(label, colour, marker, open=not study)
+    return pd.Series([label for *_, label in keys], index=rows.index), looks
+
+
+def _arm(correlation: float, n_groups: float, n_traits: float) -> tuple[float, float, str]:
+    """Genetic correlation (infinite where unknown), place among the arms of the same one, and label."""
+    if n_groups == n_traits:
+        return 0.0, 0, OWN
+    if n_groups == 1 and correlation > 0:
+        return correlation, 1, f"{correlation:g}"
+    sharing = "shared pairs" if n_groups == 1 else f"pairs shared in {n_groups:.0f} groups"
+    if math.isnan(correlation):
+        return np.inf, n_groups, f"{sharing}, correlation unknown"
+    return correlation, n_groups, f"{correlation:g}, {sharing}"
+
+
+def _boxes(gains: Gains, labels: tuple[str, str, str], title: str, limits: tuple[float, float], percent: bool = False) -> Figure:
+    """A panel per title with a box per group and level. `labels`: title of the figure, x, y; `title`: of the legend."""
+    width = min(13.0, 1.5 + 0.16 * len(gains.groups) * len(gains.looks))
+    figure, shown = panels(gains.titles, *labels, size=(width, 3.2 if width < 4 else 3.7), most=max(1, int(13.2 / width)), beside=1.8)
+    shown[0].set(xlim=(-0.5, len(gains.groups) - 0.5), ylim=padded(limits))
+    shown[0].set_xticks(range(len(gains.groups)), gains.groups)
+    if percent:
+        shown[0].yaxis.set_major_formatter(PERCENT)
+    for axes, name in zip(shown, gains.titles, strict=True):
+        _panel(axes, gains, name)
+    lines = {"no gain": DASHED, "ceiling: perfect model": CEILING}
+    entries = [(look.label, _handle(look, gains.sizes[-1])) for look in gains.looks.values()]
+    legend(figure, [*entries, *((label, Line2D([], [], **style)) for label, style in lines.items())], title, below=False)
+    figure.legends[0].set_alignment("left")
+    lost = unseen(gains.rows["gain"], shown[0].get_ylim(), "gains") + unseen(gains.ceilings["ceiling"], shown[0].get_ylim(), "ceilings")
+    return finish(figure, gains.rows, BOX, *gains.facts, *_key(gains.sizes), *lost)
+
+
+def _panel(axes: Axes, gains: Gains, title: str) -> None:
+    rows, slot = gains.rows[gains.rows["panel"] == title], 0.86 / len(gains.looks)
+    for edge in range(1, len(gains.groups)):
+        axes.axvline(edge - 0.5, color="#e6e6e6", linewidth=0.8, zorder=0.5)
+    axes.axhline(0, label="no gain", **DASHED)
+    for place, (level, look) in enumerate(gains.looks.items()):
+        ours = rows[(rows["level"] == level) & rows["gain"].notna()].sort_values(["replicate", "trait"])
+        shift = (place - (len(gains.looks) - 1) / 2) * slot
+        samples = {group + shift: ours.loc[ours["group"] == group, "gain"].tolist() for group in sorted(ours["group"].unique())}
+        _level(axes, samples, look, 0.8 * slot, crowded=gains.sizes[-1] > MOST)
+    ceilings = gains.ceilings[gains.ceilings["panel"] == title]
+    _ticks(axes, dict(zip(ceilings["group"], ceilings["ceiling"], strict=True)), 0.92, label="ceiling: perfect model", **CEILING)
+
+
+def _level(axes: Axes, samples: dict[float, list[float]], look: Look, width: float, crowded: bool) -> None:
+    """A box per place on the x axis, or a median where the values are few; over them the values, or those beyond the whiskers."""
+    boxed = {x: boxplot_stats(values)[0] for x, values in samples.items() if len(values) >= FEWEST}
+    outlined = {"color": "white", "path_effects": [Stroke(linewidth=3.2, foreground=INK), Normal()]}
+    inside = outlined if crowded and not look.open else {"color": INK}
+    thin = {"color": INK if crowded else look.colour, "linewidth": 0.8 if crowded else 1.1}
+    parts = axes.bxp(
+        list(boxed.values()),
+        positions=list(boxed),
+        widths=width,
+        patch_artist=True,
+        manage_ticks=False,
+        showfliers=False,
+        showcaps=False,
+        boxprops=_box(look, crowded),
+        whiskerprops=thin,
+        medianprops={"linewidth": 1.6, "solid_capstyle": "butt", "label": f"{look.label} median", **inside},
+        zorder=2,
+    )
+    for box in parts["boxes"]:
+        box.set_label(look.label)
+    few = {x: float(np.median(values)) for x, values in samples.items() if x not in boxed}
+    _ticks(axes, few, width, label=f"{look.label} median", color=look.colour, linewidth=1.6)
+    shown = {x: list(boxed[x]["fliers"]) if crowded and x in boxed else values for x, values in samples.items()}
+    _strip(axes, shown, look, width, 4.5 if boxed else 6.0)
+
+
+def _box(look: Look, crowded: bool) -> dict[str, Any]:
+    """How a box is filled: with the level's colour, paler under points, or white and hatched."""
+    pale = tuple(1 - 0.35 * (1 - part) for part in to_rgb(look.colour))
+    if look.open:
+        return {"facecolor": "white", "edgecolor": look.colour, "hatch": "/////", "linewidth": 1.1}
+    return {
+        "facecolor": look.colour if crowded else pale,
+        "edgecolor": INK if crowded else look.colour,
+        "linewidth": 0.8 if crowded else 1.1,
+    }
+
+
+def _ticks(axes: Axes, heights: dict[Any, float], width: float, **style: Any) -> None:
+    """A short level line of this width around each place on the x axis, all of them one artist."""
+    x = [edge for place in heights for edge in (place - width / 2, place + width / 2, np.nan)]
+    axes.plot(x, np.repeat(list(heights.values()), 3), **{"solid_capstyle": "butt", **style})
+
+
+def _strip(axes: Axes, samples: dict[float, list[float]], look: Look, width: float, size: float) -> None:
+    """A point per value, side by side within `width`; `size`: the largest diameter, in points."""
+    x = [place + shift for place, values in samples.items() for shift in _spread(len(values), width)]
+    y = [value for values in samples.values() for value in values]
+    room = 72 * axes.bbox.width / axes.figure.dpi * width / np.ptp(axes.get_xlim())
+    outline = {"facecolor": "white", "edgecolor": look.colour} if look.open else {"facecolor": look.colour, "edgecolor": "white"}
+    axes.scatter(x, y, min(size, 0.4 * room) ** 2, label=look.label, marker=look.marker, linewidth=0.6, zorder=4, **outline)
+
+
+def _spread(count: int, width: float) -> Iterable[float]:
+    return np.linspace(-0.3, 0.3, count) * width if count > 1 else [0.0] * count
+
+
+def _handle(look: Look, most: int) -> Any:
+    """The legend's box of a level, its point, or both, as in the panels."""
+    box = Patch(**_box(look, crowded=most > MOST))
+    if most > MOST:
+        return box
+    return (box, mark(look)) if most >= FEWEST else mark(look)
+
+
+def _key(sizes: list[int]) -> list[str]:
+    """What the footer says of boxes, points and bars."""
+    boxes = ["boxes: quartiles and median, whiskers within 1.5 interquartile ranges"] if sizes[-1] >= FEWEST else []
+    points = "points: all gains" if sizes[-1] <= MOST else "points: gains beyond the whiskers"
+    return [*boxes, points, *(["bars: medians"] if sizes[0] < FEWEST else [])]

@@ -1,0 +1,182 @@
+"""What the figures share: checks of the collected table, the looks of its levels, panels, legend and footer."""
+
+import itertools
+import math
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+POPULATION = ["scenario", "replicate", "trait"]
+NUMBERS = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
+COLUMNS = ["experiment", *POPULATION, "model", *NUMBERS[1:], "genetic_correlation", "simulator", "protocol", "pearson_r"]
+MODEL_NAMES = {
+    "mlp": "MLP",
+    "linear_sgd": "linear model trained by SGD",
+    "ridge": "ridge regression",
+    "pruned_linear": "pruned linear model",
+    "pruned_mlp": "pruned MLP",
+}
+
+MARKERS = "os^DvPX"
+INK, MUTED = "#222222", "#666666"
+DASHED: dict[str, Any] = {"color": MUTED, "linestyle": (0, (5, 3)), "linewidth": 1.0, "zorder": 1.5}
+CEILING: dict[str, Any] = {"color": INK, "linewidth": 1.1, "zorder": 2.5}
+STYLE: Any = {
+    "font.size": 10.5,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "figure.titlesize": 13,
+    "figure.titleweight": "bold",
+    **dict.fromkeys(["xtick.labelsize", "ytick.labelsize"], 9.5),
+    **dict.fromkeys(["text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"], INK),
+    **dict.fromkeys(["axes.edgecolor", "xtick.color", "ytick.color"], MUTED),
+    **dict.fromkeys(["axes.spines.top", "axes.spines.right", "legend.frameon"], False),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one level of an ordered quantity is drawn, and what the legend says. `open`: outlined and hatched, not filled."""
+
+    label: str
+    colour: Any
+    marker: str
+    open: bool = False
+
+
+def rows_of(table: pd.DataFrame, experiment: str, *models: str) -> pd.DataFrame:
+    """The rows of these models in one experiment; raises ValueError naming what is missing and what the table has."""
+    if absent := [name for name in COLUMNS if name not in table]:
+        raise ValueError(f"no column {listed(absent)}; the table has {listed(table.columns)}")
+    rows = table[table["experiment"] == experiment]
+    if rows.empty:
+        raise ValueError(f"no row of experiment {experiment!r}; the table has {listed(table['experiment'].unique())}")
+    present = rows["model"].unique()
+    rows = rows[rows["model"].isin(models)]
+    if absent := [model for model in models if not (rows["model"] == model).any()]:
+        raise ValueError(f"no row of model {listed(absent)} in experiment {experiment!r}; it has {listed(present)}")
+    for model in models:
+        if rows.loc[rows["model"] == model, "pearson_r"].isna().all():
+            raise ValueError(f"every pearson_r is empty of model {model!r} in experiment {experiment!r}")
+    if broken := [name for name in NUMBERS if not rows[name].astype(float).between(0, np.inf, inclusive="neither").all()]:
+        raise ValueError(f"a value that is not a positive number in column {listed(broken)} of experiment {experiment!r}")
+    if (repeated := rows.duplicated([*POPULATION, "model"])).any():
+        first = ", ".join(f"{name} {rows[repeated].iloc[0][name]}" for name in [*POPULATION, "model"])
+        raise ValueError(f"{repeated.sum()} rows of experiment {experiment!r} repeat another one, the first is {first}")
+    return rows
+
+
+def listed(names: Iterable[Any]) -> str:
+    return ", ".join(repr(str(name)) for name in names) or "nothing"
+
+
+def paired(rows: pd.DataFrame, model: str, other: str, how: Literal["left", "inner"]) -> pd.DataFrame:
+    """The rows of `model`, with the r of `other` in the same population and trait as column `pearson_r_other`."""
+    mine, theirs = (rows[rows["model"] == name] for name in (model, other))
+    pairs = mine.merge(theirs[[*POPULATION, "pearson_r"]], on=POPULATION, how=how, suffixes=("", "_other"))
+    if not (pairs["pearson_r"] * pairs["pearson_r_other"]).notna().any():
+        raise ValueError(f"no scenario, replicate and trait has an r of both {model!r} and {other!r}")
+    return pairs
+
+
+def panels(
+    titles: list[str],
+    heading: str,
+    xlabel: str,
+    ylabel: str,
+    size: tuple[float, float] = (2.5, 2.9),
+    most: int = 5,
+    beside: float = 0.0,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel per title, all on the same axes.
+
+    `size` of a panel in inches, at most `most` in a row, with `beside` inches kept for a legend on their right.
+    """
+    n_rows = math.ceil(len(titles) / most)
+    n_columns = math.ceil(len(titles) / n_rows)
+    figsize = max(6.0, size[0] * n_columns + 1.2) + beside, size[1] * n_rows + 1.5
+    figure = Figure(figsize=figsize, layout=ConstrainedLayoutEngine(wspace=0.05, rect=(0, 0.015, 1, 0.975) if beside else (0, 0, 1, 1)))
+    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    shown = list(grid[: len(titles)])
+    for axes in grid[len(titles) :]:
+        axes.remove()
+    for axes, title in zip(shown, titles, strict=True):
+        axes.set_title(title)
+    for axes in shown[-n_columns:]:
+        axes.set_xlabel(xlabel)
+        axes.tick_params(labelbottom=True)
+    for axes in shown[::n_columns]:
+        axes.set_ylabel(ylabel)
+    figure.suptitle(heading, x=0.01, ha="left")
+    return figure, shown
+
+
+def looks_of(labels: dict[Any, str]) -> dict[Any, Look]:
+    """Ordered levels from light to dark (told apart in grey and by the colour-blind), each with its own marker."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.8, 0.05, len(labels)) if len(labels) > 1 else [0.25])
+    return {level: Look(labels[level], *pair) for level, *pair in zip(labels, shades, itertools.cycle(MARKERS), strict=False)}
+
+
+def padded(limits: tuple[float, float]) -> tuple[float, float]:
+    """Limits of an axis with a little room at both ends."""
+    pad = 0.05 * (limits[1] - limits[0])
+    return limits[0] - pad, limits[1] + pad
+
+
+def gain_limits(gains: pd.Series, ceilings: pd.Series, best: float) -> tuple[float, float]:
+    """0 and all the relative gains and ceilings, but those below −100 % or far above `best`, that of a perfect model over a linear one."""
+    drawn = pd.concat([gains, ceilings])
+    drawn = drawn[drawn.between(-1, 1.25 * best + 0.5)]
+    return min(0.0, drawn.min()), max(0.1, drawn.max())
+
+
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:+.0f}%" if value else "0%")
+
+
+def unseen(values: pd.Series, limits: tuple[float, float], name: str) -> list[str]:
+    """What the footer says of the values that an axis with these limits does not show."""
+    reasons = {"undefined": values.isna(), "beyond the axis": values.notna() & ~values.between(*limits)}
+    return [f"{mask.sum()} of {len(values)} {name} {why}" for why, mask in reasons.items() if mask.any()]
+
+
+def mark(look: Look, linewidth: float = 0) -> Line2D:
+    """The legend's marker of a level, on a piece of line."""
+    outline: dict[str, Any] = {"markerfacecolor": "white"} if look.open else {"markeredgecolor": "white"}
+    return Line2D([], [], color=look.colour, marker=look.marker, label=look.label, linewidth=linewidth, markersize=6.5, **outline)
+
+
+def legend(figure: Figure, entries: list[tuple[str, Any]], title: str, below: bool) -> None:
+    """A legend of labels and their handles, below the axes (in a row) or right of them (in a column)."""
+    labels, handles = [label for label, _ in entries], [handle for _, handle in entries]
+    figure.legend(handles, labels, title=title, loc="outside lower center" if below else "outside right center", ncols=8 if below else 1)
+
+
+def finish(figure: Figure, rows: pd.DataFrame, cell: list[str], *facts: str) -> Figure:
+    """Say below the figure where the data come from, and fix the layout: a legend outside would move when saved in a tight box.
+
+    `cell`: the columns within whose values the replicates are counted.
+    """
+    replicates = rows.groupby(cell)["replicate"].nunique()
+    counts = " to ".join(str(count) for count in sorted({replicates.min(), replicates.max()}))
+    origin = [f"{name}: {', '.join(sorted(rows[name].astype(str).unique()))}" for name in ("protocol", "simulator")]
+    text = " · ".join([*origin, f"{counts} replicate{'s' if replicates.max() > 1 else ''}", *facts])
+    layout: Any = figure.get_layout_engine()
+    layout.execute(figure)
+    figure.set_layout_engine("none")
+    figure.legends[0].set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
+    figure.text(0.01, 0, textwrap.fill(text, round(15 * figure.get_figwidth())), va="top", fontsize=8.5, color=MUTED)
+    return figure

@@ -1,0 +1,103 @@
+"""Choice of settings by trial: Optuna's TPE sampler, seeded, on the loss of each trial's best epoch."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+import optuna
+import pandas as pd
+
+from gpatlas.evaluation import Fitted, Part
+from gpatlas.networks import Steps, Trained, mlp_recipe, train_recipe
+from gpatlas.progress import Progress
+from gpatlas.settings import MlpSettings, TuningSettings
+
+Report = Callable[[int, float], None]  # (epoch, loss); raises optuna.TrialPruned where the trial is hopeless
+C = TypeVar("C", bound=Hashable)  # a candidate
+STARTUP_TRIALS, WARMUP_EPOCHS = 2, 5
+
+
+@dataclass(frozen=True)
+class Choice(Generic[C]):
+    """The best candidate, and a row per trial: trial, its parameters, loss, epochs, state (COMPLETE or PRUNED), reused."""
+
+    best: C
+    trials: pd.DataFrame
+
+
+def choose(
+    suggest: Callable[[optuna.Trial], C], train: Callable[[C, Report], float], settings: TuningSettings, progress: Progress
+) -> Choice[C]:
+    """Run `n_trials` trials and return the candidate with the smallest loss.
+
+    `suggest` draws a candidate from a trial; `train` fits it, reporting every epoch, and returns its loss. Training is
+    seeded, so a candidate that was trained before would give the same loss: with `reuse_trials` it is not trained again.
+    With `prune_trials` a trial whose loss is above the median of the earlier ones at the same epoch is given up. The
+    study lives in memory: a stage that is killed leaves none behind, and starts over.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS, WARMUP_EPOCHS) if settings.prune_trials else optuna.pruners.NopPruner()
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=settings.seed), pruner=pruner)
+    known: dict[C, float | None] = {}
+
+    def objective(trial: optuna.Trial) -> float:
+        candidate = suggest(trial)
+        trial.set_user_attr("reused", settings.reuse_trials and candidate in known)
+        if not trial.user_attrs["reused"]:
+            known[candidate] = None  # stays so where the trial is pruned
+            known[candidate] = train(candidate, _reporter(trial))
+        progress(trial.number + 1, settings.n_trials + 1, trial=trial.number + 1)
+        loss = known[candidate]
+        if loss is None:
+            raise optuna.TrialPruned
+        return loss
+
+    study.optimize(objective, n_trials=settings.n_trials)
+    best = min((loss, number) for number, loss in enumerate(known.values()) if loss is not None)[1]
+    return Choice(list(known)[best], _table(study))
+
+
+def fit_tuned_mlp(train: Part, validation: Part, settings: MlpSettings, progress: Progress) -> tuple[Fitted, pd.DataFrame]:
+    """The multilayer perceptron with the learning rate of the best trial, fitted again, and the table of trials."""
+
+    def with_rate(learning_rate: float, steps: Steps) -> Trained:
+        candidate = settings.model_copy(update={"learning_rate": learning_rate})
+        return train_recipe(mlp_recipe(candidate), train, validation, candidate, steps)
+
+    choice = choose(
+        lambda trial: suggest_rate(trial, settings),
+        lambda rate, report: with_rate(rate, as_steps(report)).training.loss,
+        settings,
+        progress,
+    )
+    fitted = with_rate(choice.best, lambda *_, **__: None).fitted()
+    progress(settings.n_trials + 1, settings.n_trials + 1)
+    return replace(fitted, columns={**fitted.columns, "learning_rate": choice.best}), choice.trials
+
+
+def suggest_rate(trial: optuna.Trial, settings: TuningSettings) -> float:
+    """One of the learning rates."""
+    return float(trial.suggest_categorical("learning_rate", settings.learning_rates))
+
+
+def as_steps(report: Report) -> Steps:
+    """A training loop's progress, handed to the trial."""
+    return lambda epoch, total, loss: report(epoch, loss)
+
+
+def _reporter(trial: optuna.Trial) -> Report:
+    def report(epoch: int, loss: float) -> None:
+        trial.set_user_attr("epochs", epoch)
+        trial.report(loss, epoch)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    return report
+
+
+def _table(study: optuna.Study) -> pd.DataFrame:
+    rows = [
+        {"trial": trial.number + 1, **trial.params, "loss": trial.value, "state": trial.state.name, **trial.user_attrs}
+        for trial in study.trials
+    ]
+    return pd.DataFrame(rows).convert_dtypes()

@@ -1,0 +1,197 @@
+"""Collected tables with likely r, figures drawn of them, and what is to be seen there."""
+
+import io
+import itertools
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
+
+from gpatlas.figures import draw
+from gpatlas.settings import n_qtl_for
+
+FloatArray = npt.NDArray[np.float64]
+REL_AA = (0.0, 0.1, 0.5, 1.0, 3.0)
+SCALING = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 4.0, 7.0, 12.0, 20.0)
+LOCI = (100, 250, 500, 750, 1000, 2500, 5000, 10_000)
+OWN, SHARED = (0.0, True), (0.0, False)
+ARMS = (OWN, (0.25, False), (0.5, False), (0.75, False), (0.95, False))
+POPULATION = ["scenario", "replicate", "trait"]
+
+
+def scaling_table(replicates: int, counts: dict[int, list[int]], rel_aa: tuple[float, ...] = REL_AA) -> pd.DataFrame:
+    """The collected table of a scaling experiment, with likely r; `counts`: n_individuals to its QTL counts."""
+    random = np.random.default_rng(1)
+    sizes = [(n, n_qtl) for n, of_size in counts.items() for n_qtl in of_size]
+    grid = itertools.product(sizes, range(1, replicates + 1), enumerate(rel_aa, 1))
+    rows = pd.DataFrame(
+        [(n, n_qtl, replicate, trait, rel) for (n, n_qtl), replicate, (trait, rel) in grid],
+        columns=["n_individuals", "n_qtl", "replicate", "trait", "rel_aa"],
+    )
+    n, n_qtl = rows["n_individuals"], rows["n_qtl"]
+    additive, epistatic = random.chisquare(n_qtl), 4 * rows["rel_aa"] * random.chisquare(n_qtl // 2)
+    share = additive / (additive + epistatic)
+    learned = 1 / (1 + (n_qtl * (n_qtl - 1) / 5 / n) ** 2)
+    linear = (share * 0.999 / (1 + 0.2 * n_qtl / n / share)) ** 0.5
+    mlp = ((share + (1 - share) * learned) * 0.999) ** 0.5 * (0.95 + 0.05 * learned)
+    rows = rows.assign(
+        experiment="scaling", n_loci=n_qtl, n_traits=5, n_trait_groups=5, h2=0.999, genetic_correlation=0.0, protocol="paper"
+    )
+    rows = rows.assign(simulator="native", v_a=share, v_aa=1 - share, v_a_over_v_g=share)
+    rows["scenario"] = [f"qhaplo_{q}qtl_{i}n_rep{r}" for q, i, r in zip(n_qtl, n, rows["replicate"], strict=True)]
+    fits = [
+        (model, r + random.normal(size=len(rows)) * (1 - r**2) / (0.15 * n) ** 0.5) for model, r in (("mlp", mlp), ("linear_sgd", linear))
+    ]
+    fits.append(("ridge", fits[1][1].where(n <= 10_000) * 0.99 + 0.005))
+    table = pd.concat([rows.assign(model=model, pearson_r=r.clip(upper=0.9999)) for model, r in fits], ignore_index=True)
+    return table[(table["model"] != "ridge") | table["pearson_r"].notna()]
+
+
+def dilution_table(replicates: int, loci: Iterable[int], rel_aa: tuple[float, ...] = (0.0, 1.0), n_qtl: int = 10) -> pd.DataFrame:
+    """The collected table of a dilution experiment, with the lasso's rows too."""
+    grid = itertools.product(loci, range(1, replicates + 1), enumerate(rel_aa, 1))
+    names = ["n_loci", "replicate", "trait", "rel_aa"]
+    rows = pd.DataFrame([(n, replicate, trait, rel) for n, replicate, (trait, rel) in grid], columns=names)
+    rows = rows.assign(experiment="dilution", n_qtl=n_qtl, n_traits=len(rel_aa), n_trait_groups=len(rel_aa), h2=0.9999)
+    rows["scenario"] = [f"qhaplo_{n_qtl}qtl_{n}marker_10000n_rep{r}" for n, r in zip(rows["n_loci"], rows["replicate"], strict=True)]
+    epistatic = 1 - 1 / (1 + 2 * rows["rel_aa"])
+    gains = {"ridge": 0.0, "mlp": epistatic / 2, "lasso": -0.2, "pruned_linear": 0.01, "pruned_mlp": epistatic / 3}
+    return with_fits(rows.assign(genetic_correlation=0.0), {model: (1 - epistatic) ** 0.5 - 0.05 + gain for model, gain in gains.items()})
+
+
+def pleiotropy_table(
+    replicates: int, n_qtl: Iterable[int], n_traits: Iterable[int], arms: Iterable[tuple[float, bool]] = ARMS, n_individuals: int = 10_000
+) -> pd.DataFrame:
+    """The collected table of a pleiotropy experiment; `arms`: genetic correlation, and whether every trait has its own pairs."""
+    grid = itertools.product(n_traits, n_qtl, arms, range(1, replicates + 1))
+    names = ["n_traits", "n_qtl", "genetic_correlation", "n_trait_groups", "replicate", "trait"]
+    values = [(m, q, r, m if own else 1, replicate, trait) for m, q, (r, own), replicate in grid for trait in range(1, m + 1)]
+    rows = pd.DataFrame(values, columns=names).assign(experiment="pleiotropy", rel_aa=1.0, h2=0.999)
+    labels = zip(rows["n_qtl"], rows["genetic_correlation"], rows["n_trait_groups"], rows["n_traits"], rows["replicate"], strict=True)
+    rows["scenario"] = [f"qhaplo_{q}qtl_{n_individuals}n_{r:g}pleio_{m}trait_{groups}_rep{i}" for q, r, groups, m, i in labels]
+    gain = 40 / rows["n_qtl"] + 0.2 * (rows["n_trait_groups"] < rows["n_traits"])
+    return with_fits(rows.assign(n_loci=rows["n_qtl"]), {"ridge": 0.5, "mlp": 0.5 * (1 + gain)}).assign(n_individuals=n_individuals)
+
+
+def with_fits(rows: pd.DataFrame, models: dict[str, Any]) -> pd.DataFrame:
+    """The rows once per model, with noise upon its r, and with the columns that do not vary."""
+    random = np.random.default_rng(1)
+    share = np.exp(random.normal(size=len(rows)) / 50 * (rows["rel_aa"] > 0)) / (1 + 2 * rows["rel_aa"])
+    rows = rows.assign(n_individuals=10_000, simulator="native", protocol="paper", v_a=share, v_aa=1 - share, v_a_over_v_g=share)
+    return pd.concat(
+        [rows.assign(model=model, pearson_r=r + random.normal(size=len(rows)) / 50) for model, r in models.items()], ignore_index=True
+    )
+
+
+TABLES = ["one replicate", "one population", "imported", "study"]
+
+
+@cache
+def table_of(experiment: str, name: str) -> pd.DataFrame:
+    """One of TABLES: 'imported' lacks what AlphaSimR's files do not say, and has more panels and uneven replicates."""
+    table = {"scaling": _scaling, "dilution": _dilution, "pleiotropy": _pleiotropy}[experiment](name)
+    return table.assign(simulator="alphasimr", rel_aa=np.nan) if name == "imported" else table
+
+
+def _scaling(name: str) -> pd.DataFrame:
+    match name:
+        case "one replicate":
+            return scaling_table(1, {1000: [16, 46, 202]})
+        case "one population":
+            return scaling_table(1, {1000: [46]}).query("trait == 1")
+        case "imported":
+            table = scaling_table(3, {1000: [16, 46, 202], 10_000: [46, 142]}, (*REL_AA, 6.0, 12.0))
+            return table.query("n_individuals == 1000 or replicate == 1")
+    return scaling_table(10, {n: [n_qtl_for(n, s) for s in SCALING] for n in (1000, 10_000, 100_000)})
+
+
+def _dilution(name: str) -> pd.DataFrame:
+    match name:
+        case "one replicate":
+            return dilution_table(1, [20, 100, 1000])
+        case "one population":
+            return dilution_table(1, [100])
+        case "imported":
+            return dilution_table(3, LOCI[:6], rel_aa=REL_AA).query("n_loci < 300 or replicate == 1")
+    return dilution_table(5, LOCI, n_qtl=100)
+
+
+def _pleiotropy(name: str) -> pd.DataFrame:
+    match name:
+        case "one replicate":
+            return pleiotropy_table(1, [100, 300], [5])
+        case "one population":
+            return pleiotropy_table(1, [100], [2], [(0.5, False)])
+        case "imported":
+            table = pleiotropy_table(3, [100, 200], [2, 4, 8], [OWN, (0.5, False)]).query("n_qtl == 100 or replicate == 1")
+            return table.assign(genetic_correlation=table["genetic_correlation"].where(table["n_trait_groups"] > 1))
+    return pleiotropy_table(5, [100, 200, 300, 500, 1000], [10, 100], [OWN, SHARED, *ARMS[1:]])
+
+
+def experiment_of(figure: str) -> str:
+    return {"2": "dilution", "3": "pleiotropy"}.get(figure, "scaling")
+
+
+@cache
+def drawn(figure: str, name: str) -> Figure:
+    """A figure of one of TABLES, drawn once for all tests that only look at it."""
+    return draw(figure, table_of(experiment_of(figure), name))
+
+
+def points(axes: Axes) -> dict[str, FloatArray]:
+    """Label of each set of points to its visible (x, y), sorted."""
+    offsets = {str(marks.get_label()): np.ma.filled(marks.get_offsets(), np.nan) for marks in axes.collections}
+    return {label: np.array(sorted(map(tuple, xy[np.isfinite(xy).all(axis=1)]))) for label, xy in offsets.items()}
+
+
+def line(axes: Axes, label: str) -> Line2D:
+    (found,) = (curve for curve in axes.lines if curve.get_label() == label)
+    return found
+
+
+def path(axes: Axes, label: str) -> tuple[FloatArray, FloatArray]:
+    """x and y of the line with this label."""
+    found = line(axes, label)
+    return np.asarray(found.get_xdata(), dtype=float), np.asarray(found.get_ydata(), dtype=float)
+
+
+class Saved:
+    """Window extents at the moment a figure is drawn into its file, where a tight box moves things.
+
+    `labels`: of what is written in the axes; `ticks`: of the labels of x axes; `columns`: left edges of the axes.
+    """
+
+    def __init__(self, figure: Figure) -> None:
+        self.legend, self.footer, self.title = Bbox.null(), Bbox.null(), Bbox.null()
+        self.axes: list[Bbox] = []
+        self.labels: list[Bbox] = []
+        self.ticks: list[Bbox] = []
+        self.columns: set[int] = set()
+        self.labelled_columns: set[int] = set()
+        legend, paint = figure.legends[0], figure.legends[0].draw
+
+        def note(renderer: Any) -> None:
+            self._note(figure, renderer)
+            paint(renderer)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(legend, "draw", note)
+            figure.savefig(io.BytesIO(), format="png", dpi=100, bbox_inches="tight")
+
+    def _note(self, figure: Figure, renderer: Any) -> None:
+        self.legend, self.footer = figure.legends[0].get_window_extent(renderer), figure.texts[-1].get_window_extent(renderer)
+        self.title = figure._suptitle.get_window_extent(renderer)
+        self.axes = [axes.get_tightbbox(renderer) for axes in figure.axes]
+        self.labels = [text.get_window_extent(renderer) for axes in figure.axes for text in axes.texts]
+        ticks = [[tick for tick in axes.get_xticklabels() if tick.get_text() and tick.get_visible()] for axes in figure.axes]
+        self.ticks = [tick.get_window_extent(renderer) for of_axes in ticks for tick in of_axes]
+        lefts = [round(axes.get_window_extent(renderer).x0) for axes in figure.axes]
+        self.columns, self.labelled_columns = set(lefts), {left for left, of_axes in zip(lefts, ticks, strict=True) if of_axes}
