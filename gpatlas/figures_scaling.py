@@ -115,7 +115,10 @@ def _scaling(
     vertical: tuple[str, float] | None = None,
     percent: bool = False,
 ) -> Figure:
-    """A panel per trait of `y` against `x` (log), coloured by individuals. `labels`: title, x, y; `lines`: label to column and style."""
+    """A panel per trait of `y` against `x` (log), coloured by individuals. `labels`: title, x, y; `lines`: label to column and style.
+
+    A value beyond `limits` counts as the limit in the curves, so that one wild ratio does not bend them.
+    """
     shares = rows.groupby("trait")["v_a_over_v_g"].mean()
     figure, shown = panels([f"$V_A/V_G$ = {share:.2f}" for share in shares], *labels)
     looks = looks_of({size: f"{size:,.0f}" for size in sorted(rows["n_individuals"].unique())})
@@ -129,7 +132,7 @@ def _scaling(
         for size, look in looks.items():
             ours = part[part["n_individuals"] == size]
             _points(axes, ours, x, y, look)
-            axes.plot(*smooth(ours[x], ours[y], BANDWIDTH[x]), color=look.colour, label=f"{look.label} mean", **CURVE)
+            axes.plot(*smooth(ours[x], ours[y].clip(*limits), BANDWIDTH[x]), color=look.colour, label=f"{look.label} mean", **CURVE)
         heights = {label: _line(axes, part, x, column, label, style) for label, (column, style) in lines.items()}
         if axes is corner:
             _margin_labels(axes, heights)
