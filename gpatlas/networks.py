@@ -60,6 +60,10 @@ def set_threads(settings: NeuralSettings, progress: Progress) -> None:
     progress.report(device=str(pick_device(settings.device)), threads=torch.get_num_threads())
 
 
+class Diverged(ValueError):
+    """No epoch of a training ended with a finite loss."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a model is built and trained: its network from (inputs, traits), its optimiser, and a penalty on the loss."""
@@ -194,7 +198,7 @@ def train_network(
     """Train until the loss on `validation` stops falling, and restore the best weights.
 
     `train`, `validation`: alleles (n, n_loci) uint8 and phenotypes (n, T) float32. The learning rate is halved at the
-    fourth epoch in a row without improvement. Raises ValueError where the loss never was a number.
+    fourth epoch in a row without improvement. Raises Diverged where the loss never was a number.
     """
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
     shuffle, evaluation_shuffle = (torch.Generator().manual_seed(settings.seed) for _ in range(2))
@@ -213,7 +217,7 @@ def train_network(
         elif epoch - best_epoch >= settings.patience:
             break
     if best_weights is None:
-        raise ValueError(
+        raise Diverged(
             f"training diverged: the evaluation loss was never a finite number; learning_rate {settings.learning_rate:g} is too high"
         )
     network.load_state_dict(best_weights)

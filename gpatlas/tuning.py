@@ -1,6 +1,7 @@
 """Choice of settings by trial: Optuna's TPE sampler, seeded, on the loss of each trial's best epoch."""
 
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -8,7 +9,7 @@ import optuna
 import pandas as pd
 
 from gpatlas.evaluation import Fitted, Part
-from gpatlas.networks import Steps, Trained, mlp_recipe, train_recipe
+from gpatlas.networks import Diverged, Steps, Trained, mlp_recipe, train_recipe
 from gpatlas.progress import Progress
 from gpatlas.settings import MlpSettings, TuningSettings
 
@@ -33,9 +34,10 @@ def choose(
     `suggest` draws a candidate from a trial; `train` fits it, reporting every epoch, and returns its loss. Training is
     seeded, so a candidate that was trained before would give the same loss: with `reuse_trials` it is not trained again.
     With `prune_trials` a trial whose loss is above the median of the earlier ones at the same epoch is given up. The
-    study lives in memory: a stage that is killed leaves none behind, and starts over.
+    study lives in memory: a stage that is killed leaves none behind, and starts over. A trial that diverges counts as
+    given up; Diverged is raised where all do.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a fault of a trial is told by whoever catches it
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS, WARMUP_EPOCHS) if settings.prune_trials else optuna.pruners.NopPruner()
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=settings.seed), pruner=pruner)
     known: dict[C, float | None] = {}
@@ -44,8 +46,9 @@ def choose(
         candidate = suggest(trial)
         trial.set_user_attr("reused", settings.reuse_trials and candidate in known)
         if not trial.user_attrs["reused"]:
-            known[candidate] = None  # stays so where the trial is pruned
-            known[candidate] = train(candidate, _reporter(trial))
+            known.setdefault(candidate, None)  # stays so where the trial is pruned or diverges
+            with suppress(Diverged):
+                known[candidate] = train(candidate, _reporter(trial))
         progress(trial.number + 1, settings.n_trials + 1, trial=trial.number + 1)
         loss = known[candidate]
         if loss is None:
@@ -53,8 +56,10 @@ def choose(
         return loss
 
     study.optimize(objective, n_trials=settings.n_trials)
-    best = min((loss, number) for number, loss in enumerate(known.values()) if loss is not None)[1]
-    return Choice(list(known)[best], _table(study))
+    losses = {candidate: loss for candidate, loss in known.items() if loss is not None}
+    if not losses:
+        raise Diverged(f"learning_rates: none of the {settings.n_trials} trials ended with a finite loss; offer lower ones")
+    return Choice(min(losses, key=losses.__getitem__), _table(study))
 
 
 def fit_tuned_mlp(train: Part, validation: Part, settings: MlpSettings, progress: Progress) -> tuple[Fitted, pd.DataFrame]:
