@@ -153,6 +153,11 @@ def _check(everyone: Part, splits: list[Split], data: Dataset) -> None:
         )
 
 
+def beside(out: Path, what: str) -> Path:
+    """Where a further table goes: `<out>.<what>.csv`, without `out`'s own .csv."""
+    return out.with_name(f"{out.name.removesuffix('.csv')}.{what}.csv")
+
+
 def write_table(table: pd.DataFrame, out: Path) -> None:
     """CSV; numbers in their shortest exact form."""
     table.to_csv(out, index=False)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gpatlas.dataset import ByteArray, Dataset, FloatArray
-from gpatlas.evaluation import Fit, Fitted, Part, ordered_split, run_fit, write_table
+from gpatlas.evaluation import Fit, Fitted, Part, beside, ordered_split, run_fit, write_table
 from gpatlas.progress import Progress
 from gpatlas.settings import LinearSgdSettings, MlpSettings, NeuralSettings, TuningSettings
 
@@ -34,7 +34,7 @@ def run_mlp(settings: MlpSettings, source: Path, out: Path, progress: Progress) 
 
     def fit(train: Part, validation: Part, settings: MlpSettings, progress: Progress) -> Fitted:
         fitted, trials = fit_tuned_mlp(train, validation, settings, progress)
-        write_table(trials, out.with_suffix(".trials.csv"))
+        write_table(trials, beside(out, "trials"))
         return fitted
 
     return run_network("mlp", fit, settings, source, out, progress)

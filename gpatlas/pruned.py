@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gpatlas.dataset import Dataset, FloatArray
-from gpatlas.evaluation import Fitted, Part, ordered_split, run_fits, write_table
+from gpatlas.evaluation import Fitted, Part, beside, ordered_split, run_fits, write_table
 from gpatlas.networks import Columns, Recipe, Steps, Trained, mlp_recipe, set_threads, train_recipe
 from gpatlas.progress import Progress
 from gpatlas.settings import NeuralSettings, PrunedSettings
@@ -25,8 +25,8 @@ def run(settings: PrunedSettings, source: Path, out: Path, progress: Progress) -
 
         def fit(train: Part, validation: Part, settings: PrunedSettings, progress: Progress) -> dict[str, Fitted]:
             models, kept, trials = fit_pruned(train, validation, settings, progress)
-            write_table(trials, out.with_suffix(".trials.csv"))
-            write_table(describe(kept, causal), out.with_suffix(".columns.csv"))
+            write_table(trials, beside(out, "trials"))
+            write_table(describe(kept, causal), beside(out, "columns"))
             found = {"n_columns": len(kept), "causal_found": share_of_causal(kept.index.to_numpy(), causal)}
             return {name: replace(fitted, columns={**fitted.columns, **found}) for name, fitted in models.items()}
 

@@ -103,7 +103,7 @@ class FitSettings(Settings):
     protocol: Protocol = Field(
         "paper", description="paper: as the study did; holdout: validation from the training part, the test part used once"
     )
-    seed: Int = Field(1, description="seed of initial weights, batch order and random splits", ge=0)
+    seed: Int = Field(1, description="seed of initial weights, batch order and random splits", ge=0, lt=2**32)
     threads: Positive | None = Field(None, description="processor threads; left out, all cores")
 
 

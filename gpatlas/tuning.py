@@ -49,13 +49,15 @@ def choose(
             known.setdefault(candidate, None)  # stays so where the trial is pruned or diverges
             with suppress(Diverged):
                 known[candidate] = train(candidate, _reporter(trial))
-        progress(trial.number + 1, settings.n_trials + 1, trial=trial.number + 1)
         loss = known[candidate]
         if loss is None:
             raise optuna.TrialPruned
         return loss
 
-    study.optimize(objective, n_trials=settings.n_trials)
+    def step(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        progress(trial.number + 1, settings.n_trials + 1, trial=trial.number + 1)
+
+    study.optimize(objective, n_trials=settings.n_trials, callbacks=[step])
     losses = {candidate: loss for candidate, loss in known.items() if loss is not None}
     if not losses:
         raise Diverged(f"learning_rates: none of the {settings.n_trials} trials ended with a finite loss; offer lower ones")
