@@ -115,4 +115,5 @@ def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
 
 def test_no_arrays_are_imported() -> None:
     code = "import gpatlas.sources, sys; sys.exit(sorted({'numpy', 'h5py', 'pandas'} & set(sys.modules)) or 0)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
