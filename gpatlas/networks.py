@@ -25,6 +25,10 @@ Steps = Callable[..., None]  # a Progress, or what stands for one: (done, total,
 Columns = npt.NDArray[np.int64]
 
 
+def silent(*_: object, **__: object) -> None:
+    """The steps of a training that nobody follows."""
+
+
 def run_mlp(settings: MlpSettings, source: Path, out: Path, progress: Progress) -> None:
     """Fit the multilayer perceptron to the dataset `source` and write its table; tuned, also `<out>.trials.csv`."""
     if not settings.tune:

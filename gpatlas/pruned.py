@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gpatlas.dataset import Dataset, FloatArray
 from gpatlas.evaluation import Fitted, Part, beside, ordered_split, run_fits, write_table
-from gpatlas.networks import Columns, Recipe, Steps, Trained, mlp_recipe, set_threads, train_recipe
+from gpatlas.networks import Columns, Recipe, Steps, Trained, mlp_recipe, set_threads, silent, train_recipe
 from gpatlas.progress import Progress
 from gpatlas.settings import NeuralSettings, PrunedSettings
 from gpatlas.tuning import as_steps, choose, suggest_rate
@@ -56,7 +56,7 @@ def fit_pruned(
     choice = choose(suggest, lambda candidate, report: with_candidate(candidate, as_steps(report)).training.loss, settings, progress)
     kept = ranked[: choice.best[0]]
     linear = train_lasso(train, validation, settings, sorted_columns(ranked, len(kept)))
-    network = with_candidate(choice.best, lambda *_, **__: None).fitted()
+    network = with_candidate(choice.best, silent).fitted()
     progress(settings.n_trials + 1, settings.n_trials + 1)
     network = replace(network, columns={**network.columns, "learning_rate": choice.best[1]})
     return {"lasso": lasso.fitted(), "pruned_linear": linear.fitted(), "pruned_mlp": network}, kept, choice.trials
@@ -76,7 +76,7 @@ def train_lasso(train: Part, validation: Part, settings: PrunedSettings, columns
         lambda network: torch.optim.SGD(network.parameters(), own.learning_rate),
         lambda network: settings.lasso_penalty * linear_weights(network).abs().sum(),
     )
-    return train_recipe(recipe, train, validation, own, lambda *_, **__: None, columns)
+    return train_recipe(recipe, train, validation, own, silent, columns)
 
 
 def linear_weights(network: nn.Module) -> Tensor:

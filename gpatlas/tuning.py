@@ -9,7 +9,7 @@ import optuna
 import pandas as pd
 
 from gpatlas.evaluation import Fitted, Part
-from gpatlas.networks import Diverged, Steps, Trained, mlp_recipe, train_recipe
+from gpatlas.networks import Diverged, Steps, Trained, mlp_recipe, silent, train_recipe
 from gpatlas.progress import Progress
 from gpatlas.settings import MlpSettings, TuningSettings
 
@@ -77,7 +77,7 @@ def fit_tuned_mlp(train: Part, validation: Part, settings: MlpSettings, progress
         settings,
         progress,
     )
-    fitted = with_rate(choice.best, lambda *_, **__: None).fitted()
+    fitted = with_rate(choice.best, silent).fitted()
     progress(settings.n_trials + 1, settings.n_trials + 1)
     return replace(fitted, columns={**fitted.columns, "learning_rate": choice.best}), choice.trials
 

@@ -6,7 +6,7 @@ work, and the scheduler's web view shows what each task is.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import luigi
 
-from gpatlas.settings import CollectSettings, FigureSettings, Settings, SimulateSettings, build, dataset_bytes
+from gpatlas.settings import CollectSettings, FigureSettings, Settings, build, dataset_bytes
 from gpatlas.stages import MODELS, STAGES
 from pipeline.config import COLLECTED, Config, load, shown
 from pipeline.grid import Scenario
@@ -211,29 +211,37 @@ class Plan(RunAll):
 
     def lines(self) -> Iterator[str]:
         stages = self.stages()
-        todo = [task for task in stages if not task.complete()]
-        done = len(stages) - len(todo)
-        yield f"{self.study.path}: {len(self.study.scenarios)} scenarios, {len(stages)} stages: {done} done, {len(todo)} to do"
+        done = {task.task_id for task in stages if task.complete()}
+        yield f"{self.study.path}: {len(self.study.scenarios)} scenarios, {len(stages)} stages: {_counts(stages, done)}"
         width = max(len(task.name) for task in stages)
-        for name in dict.fromkeys(task.name for task in stages):
-            of_kind = [task for task in stages if task.name == name]
-            yield f"  {name:{width}} {sum(task.complete() for task in of_kind):5} done {sum(task in todo for task in of_kind):5} to do"
+        for name, of_kind in _grouped(stages, lambda task: task.name).items():
+            yield f"  {name:{width}} {_counts(of_kind, done, 5)}"
         yield "scenarios (individuals, loci, QTL; stages done)"
+        disk, of_scenario = 0, _grouped(stages, lambda task: task.folder)
         for scenario in self.study.scenarios:
-            yield self._scenario_line(scenario, stages)
-        missing = [task for task in todo if isinstance(task, Data)]
-        disk = sum(dataset_bytes(_simulation(self.study, task)) for task in missing)
+            folder, size = f"{scenario.experiment}/{scenario.name}", scenario.simulation
+            own = of_scenario.get(folder, [])
+            yield f"  {folder}  {size.n_individuals} {size.n_loci} {size.n_qtl}; {len(_ids(own) & done)}/{len(own)}"
+            if any(isinstance(task, Data) and task.task_id not in done for task in own):
+                disk += dataset_bytes(size)
         yield f"disk: {disk / 1e6:,.1f} MB for the datasets to make; tables and figures a few kB each"
 
-    def _scenario_line(self, scenario: Scenario, stages: list[StageTask]) -> str:
-        own = [task for task in stages if task.folder == f"{scenario.experiment}/{scenario.name}"]
-        size = scenario.simulation
-        done = sum(task.complete() for task in own)
-        return f"  {scenario.experiment}/{scenario.name}  {size.n_individuals} {size.n_loci} {size.n_qtl}; {done}/{len(own)}"
+
+def _grouped(stages: list[StageTask], by: Callable[[StageTask], str]) -> dict[str, list[StageTask]]:
+    groups: dict[str, list[StageTask]] = {}
+    for task in stages:
+        groups.setdefault(by(task), []).append(task)
+    return groups
 
 
-def _simulation(study: Config, task: Data) -> SimulateSettings:
-    return next(scenario.simulation for scenario in study.scenarios if task.folder == f"{scenario.experiment}/{scenario.name}")
+def _ids(stages: list[StageTask]) -> set[str]:
+    return {task.task_id for task in stages}
+
+
+def _counts(stages: list[StageTask], done: set[str], width: int = 0) -> str:
+    n_done = len(_ids(stages) & done)
+    separator = " " if width else ", "
+    return f"{n_done:{width}} done{separator}{len(stages) - n_done:{width}} to do"
 
 
 def _given(settings: Settings) -> dict[str, Any]:
