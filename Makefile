@@ -3,12 +3,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= configs/demo.yaml
 WORKERS ?= 2
+PORT ?= 8082
 
-.PHONY: run test clean
+.PHONY: run scheduler images test clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run  ## set up and run the demo (another study: make run CONFIG=configs/reduced.yaml)
 	$(BIN)/luigi --module pipeline RunAll --config $(CONFIG) --workers $(WORKERS) --local-scheduler
+
+scheduler: $(VENV)/run  ## the central scheduler and its web view, for this machine alone: Luigi has no login
+	@mkdir -p results
+	$(BIN)/luigid --address 127.0.0.1 --port $(PORT)
+
+images: $(VENV)/run  ## build the container images that are missing
+	$(BIN)/python -m images build
 
 test: $(VENV)/test  ## set up and run lint, type checks and tests
 	$(BIN)/ruff check
@@ -16,10 +24,10 @@ test: $(VENV)/test  ## set up and run lint, type checks and tests
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-$(VENV)/run: images/gpu.lock images/driver.lock pyproject.toml
+$(VENV)/run: images/gpu.lock images/cuda.lock images/driver.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gpatlas needs Python 3.11 or newer; name one with make PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r images/gpu.lock -r images/driver.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r images/gpu.lock -c images/cuda.lock -r images/driver.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

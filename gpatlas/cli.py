@@ -90,20 +90,30 @@ def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: 
     except SettingsError as error:
         faults = (f"--{key.split('.')[0].replace('_', '-')}: {message}" for key, message in error.faults)
         raise click.UsageError("\n".join(faults)) from None
-    if out.exists() and not overwrite:
-        raise click.ClickException(f"{out} exists already: name another --out, or add --overwrite")
     progress = Progress(stage.name)
-    progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
-    _use_threads(values.get("threads"))
     try:
+        if out.exists() and not overwrite:
+            raise ValueError(f"{out} exists already: name another --out, or add --overwrite")
+        progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
+        _use_threads(values.get("threads"))
         with write_aside(out) as aside:
             stage.load()(settings, source, aside, progress)
-    except (ValueError, FileNotFoundError) as error:
+        progress.report(peak_memory_mb=_peak_memory_mb())
+    except (ValueError, OSError) as error:
         if os.environ.get("GPATLAS_TRACEBACK"):
             raise
         raise click.ClickException(str(error)) from error
     finally:
         progress.close()
+
+
+def _peak_memory_mb() -> float | None:
+    """Largest resident memory of this process in MB, where the kernel tells (Linux)."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return round(int(status.partition("VmHWM:")[2].split()[0]) / 1024, 1)
 
 
 def _command(stage: Stage) -> click.Command:

@@ -23,6 +23,12 @@ class Stage:
     source: str | None
     output: str
     packages: tuple[str, ...]
+    image: str = "gpu"
+
+    @property
+    def command(self) -> str:
+        """The word that starts it; both simulators answer to `simulate`, each in its own image."""
+        return "simulate" if self.image == "r" else self.name
 
     def load(self) -> Callable[..., None]:
         module, _, name = self.function.partition(":")
@@ -61,6 +67,11 @@ STAGES: dict[str, Stage] = {
         Stage("figure", 1, settings.FigureSettings, "gpatlas.figures:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
     )
 }
+
+# Not a function of ours: r/simulate.R, with the flags of `simulate`.
+SIMULATE_ALPHASIMR = Stage(
+    "simulate-alphasimr", 1, settings.SimulateSettings, "r/simulate.R", None, DATA, ("R", "AlphaSimR", "hdf5r"), image="r"
+)
 
 # Every figure: the experiment it draws, and the models it needs of it. The functions are gpatlas.figures.FIGURES.
 FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {

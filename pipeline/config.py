@@ -14,12 +14,18 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpatlas.settings import Device, ImportSettings, Positive, Protocol, Settings, nearest
+from gpatlas.settings import Device, ImportSettings, Int, Positive, Protocol, Settings, nearest
 from gpatlas.sources import fingerprint
-from gpatlas.stages import STAGES, Stage
+from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES, Stage
 from pipeline.grid import ConfigError, Experiment, Faults, Scenario, check_figures, expand_scenarios
 
 Simulator = Literal["native", "alphasimr", "import"]
+SIMULATORS: dict[Simulator, Stage] = {
+    "native": STAGES["simulate"],
+    "alphasimr": SIMULATE_ALPHASIMR,
+    "import": STAGES["import-alphasimr"],
+}
+NotNegative = Annotated[Int, Field(ge=0)]
 COLLECTED = "collected"  # the store's folder for what belongs to all experiments
 
 
@@ -28,7 +34,8 @@ class _File(BaseModel):
 
     simulator: Simulator = "native"
     source: str | None = None
-    runner: Literal["local"] = "local"
+    runner: Literal["local", "docker"] = "local"
+    memory_gb: NotNegative = 0
     protocol: Protocol = "paper"
     device: Device = "auto"
     threads: Positive = 1
@@ -48,6 +55,7 @@ class Config:
     stage: Stage
     source: Path | None
     runner: str
+    memory_gb: int
     scenarios: tuple[Scenario, ...]
     figures: tuple[tuple[str, str], ...]
     content: Mapping[str, Any]
@@ -99,8 +107,7 @@ def load(path: Path, only: tuple[str, ...] = ()) -> Config:
     if only:
         scenarios = [scenario for scenario in scenarios if scenario.experiment in only]
         figures = [(name, figure) for name, figure in figures if name in only]
-    stage = STAGES["import-alphasimr" if source else "simulate"]
-    config = Config(path, only, stage, source, file.runner, tuple(scenarios), tuple(figures), content)
+    config = Config(path, only, SIMULATORS[file.simulator], source, file.runner, file.memory_gb, tuple(scenarios), tuple(figures), content)
     if source:
         _check_files(config, faults)
         faults.stop_if_any()
@@ -149,8 +156,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _source(file: _File, path: Path, faults: Faults) -> Path | None:
     """The folder or archive to import from, relative to the config file."""
-    if file.simulator == "alphasimr":
-        faults.add("simulator", "'alphasimr' needs its image, which this version does not have yet; use 'native' or 'import'")
     if file.simulator != "import":
         if file.source is not None:
             faults.add("source", f"goes with simulator 'import', not {file.simulator!r}")

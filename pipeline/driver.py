@@ -21,9 +21,12 @@ from luigi.cmdline_parser import CmdlineParser
 
 from pipeline.console import Console, Work
 from pipeline.grid import ConfigError
-from pipeline.runners import PROJECT
-from pipeline.scheduler import NoScheduler, kept_informed
-from pipeline.stage_task import git_commit, set_driver
+from pipeline.machine import limit
+from pipeline.registry import RUNNERS
+from pipeline.runners import PROJECT, RunnerError
+from pipeline.scheduler import NoScheduler, declared, kept_informed
+from pipeline.session import set_driver
+from pipeline.stage_task import StageTask, git_commit
 from pipeline.tasks import Plan, RunAll
 
 LUIGI_CFG = PROJECT / "luigi.cfg"
@@ -53,31 +56,41 @@ def drive(root: RunAll, core: luigi.interface.core, luigi_run: Callable[[], Any]
     """Run `root` and return the exit code, which follows the root task's completeness. `core`: Luigi's own flags."""
     try:
         stages = root.stages()
+        if isinstance(root, Plan):
+            root.run()
+            return 0
+        if root.complete():
+            print(f"nothing to do: all {len(stages)} stages are done")
+            return _verdict(root, [])
+        return _verdict(root, _run_stages(root, stages, core, luigi_run))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    if isinstance(root, Plan):
-        root.run()
-        return 0
-    todo = {task.label: Work(task.name, task.size) for task in stages if not task.complete()}
-    if root.complete():
-        print(f"nothing to do: all {len(stages)} stages are done")
-        return _verdict(root, [])
-    log = root.folder / "luigi.log"
-    try:
-        set_driver(os.getpid())
-        git_commit()
-        by_id = {task.task_id: task for task in stages}
-        with _luigi_log(log), _signals(), kept_informed(core, by_id), Console(todo, core.workers) as console:
-            console.print(f"{root.study.path}: {len(stages)} stages, {len(todo)} to do; Luigi's log: {log}")
-            luigi_run()
-    except NoScheduler as error:
+    except (NoScheduler, RunnerError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         return EXIT_INTERRUPTED
-    return _verdict(root, console.failed)
+
+
+def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.core, luigi_run: Callable[[], Any]) -> list[str]:
+    """Let Luigi run what is not done; returns the labels of the stages that failed."""
+    todo = [task for task in stages if not task.complete()]
+    work = {task.label: Work(task.name, task.size.n_individuals or 1) for task in todo}
+    log = root.folder / "luigi.log"
+    set_driver(os.getpid())
+    git_commit()
+    limit(declared(core))
+    by_id = {task.task_id: task for task in stages}
+    ready = RUNNERS[root.chosen_runner].ready([task.stage for task in todo])
+    with _signals(), ready, _luigi_log(log), kept_informed(core, by_id), Console(work, core.workers) as console:
+        console.print(f"{root.study.path}: {len(stages)} stages, {len(todo)} to do; Luigi's log: {log}")
+        for task in todo:
+            if task.estimate.memory_gb > task.needs.memory_gb:
+                console.print(f"{task.label} may need {task.estimate.memory_gb} GB of memory, and gets {task.needs.memory_gb} GB")
+        luigi_run()
+    return console.failed
 
 
 def _verdict(root: RunAll, failed: list[str]) -> int:

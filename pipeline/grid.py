@@ -40,6 +40,10 @@ class Scenario:
     simulation: SimulateSettings
     models: tuple[tuple[str, Settings], ...]
 
+    @property
+    def n_traits(self) -> int:
+        return sum(size for _, size in self.simulation.trait_groups())
+
 
 class Faults:
     """Collects faults, each once, and raises them together."""

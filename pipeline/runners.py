@@ -1,32 +1,52 @@
-"""How a stage's command is run. A runner is one class here and one line in RUNNERS."""
+"""How a stage's command is run. A runner is one class and one line in RUNNERS."""
 
 import ctypes
 import os
-import resource
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+from gpatlas.needs import Needs
 from gpatlas.stages import Stage
 
 PR_SET_PDEATHSIG = 1
+PROJECT = Path(__file__).resolve().parents[1]
+OnLine = Callable[[str], None]
+
+
+class RunnerError(RuntimeError):
+    """A stage can't be run here, or its environment failed it; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a stage: its arguments, the one `folder` that it writes to, what it `reads`, and what it needs."""
+
+    stage: Stage
+    arguments: tuple[str, ...]
+    folder: Path
+    reads: tuple[Path, ...]
+    needs: Needs
+    labels: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended: exit code (negative: the signal that ended it), wall time in seconds, peak memory in MB."""
+    """How a stage ended: exit code (negative: the signal that ended it), wall time in seconds, and the image it ran in."""
 
     exit_code: int
     wall_seconds: float
-    peak_memory_mb: float
+    image: str | None = None
+    out_of_memory: bool = False
 
 
 class Runner(Protocol):
@@ -35,30 +55,44 @@ class Runner(Protocol):
     name: str
 
     def environment(self, stage: Stage) -> dict[str, str]:
-        """What, beside its settings and inputs, decides the stage's result; part of its key."""
+        """What, beside its settings and inputs, decides the stage's result; part of its key. Raises RunnerError where it can't be run."""
 
-    def command(self, arguments: Sequence[str]) -> str:
-        """The command line that a person would type."""
+    def command(self, job: Job) -> str:
+        """The command line that a person would type to run the job into the current folder."""
 
-    def run(self, arguments: Sequence[str], on_line: Callable[[str], None]) -> Outcome:
-        """Run `python -m gpatlas <arguments>`, hand over every line it prints, wait for its end."""
+    @contextmanager
+    def ready(self, stages: Sequence[Stage]) -> Iterator[None]:
+        """Around a driver's run of these stages: refuse what can't be run, remove what a dead driver left, leave nothing behind."""
+
+    def evict(self, folder: Path) -> None:
+        """Stop whatever still writes to `folder`, on which the caller holds the lock."""
+
+    def run(self, job: Job, on_line: OnLine) -> Outcome:
+        """Run the job, hand over every line it prints, wait for its end."""
 
 
 class LocalRunner:
-    """A stage is a subprocess in the driver's own Python."""
+    """A stage is a subprocess in the driver's own environment; a kernel's word ties its life to the task's process."""
 
     name = "local"
 
     def environment(self, stage: Stage) -> dict[str, str]:
-        return {package: _version(package) for package in stage.packages}
+        return _r_versions() if stage.image == "r" else {package: _version(package) for package in stage.packages}
 
-    def command(self, arguments: Sequence[str]) -> str:
-        return shlex.join([sys.executable, "-m", "gpatlas", *arguments])
+    def command(self, job: Job) -> str:
+        return shlex.join(_local_command(job))
 
-    def run(self, arguments: Sequence[str], on_line: Callable[[str], None]) -> Outcome:
+    @contextmanager
+    def ready(self, stages: Sequence[Stage]) -> Iterator[None]:
+        yield
+
+    def evict(self, folder: Path) -> None:
+        """Its processes died with the one that held the lock."""
+
+    def run(self, job: Job, on_line: OnLine) -> Outcome:
         started, parent = time.monotonic(), os.getpid()
         process = subprocess.Popen(
-            [sys.executable, "-m", "gpatlas", *arguments],
+            _local_command(job),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -77,17 +111,31 @@ class LocalRunner:
             raise
         finally:
             process.wait()
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        return Outcome(process.returncode, time.monotonic() - started, peak)
+        return Outcome(process.returncode, time.monotonic() - started)
 
 
-RUNNERS: dict[str, Runner] = {runner.name: runner for runner in (LocalRunner(),)}
-PROJECT = Path(__file__).resolve().parents[1]
+def _local_command(job: Job) -> list[str]:
+    program = ["Rscript", "--vanilla", str(PROJECT / "r" / "simulate.R")] if job.stage.image == "r" else [sys.executable, "-m", "gpatlas"]
+    return [*program, *job.arguments]
 
 
 @cache
 def _version(package: str) -> str:
     return version(package)
+
+
+@cache
+def _r_versions() -> dict[str, str]:
+    """Versions of R and of the packages that r/simulate.R needs; RunnerError where one is missing."""
+    code = "cat(as.character(getRversion()), as.character(packageVersion('AlphaSimR')), as.character(packageVersion('hdf5r')))"
+    try:
+        answer = subprocess.run(["Rscript", "--vanilla", "-e", code], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[0]
+        raise RunnerError(
+            f"simulator 'alphasimr' needs Rscript with AlphaSimR 1.4.2 and hdf5r for runner 'local' ({reason}); or use --runner docker"
+        ) from error
+    return dict(zip(("R", "AlphaSimR", "hdf5r"), answer.stdout.split(), strict=True))
 
 
 def die_with(parent: int) -> None:

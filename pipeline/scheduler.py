@@ -6,16 +6,35 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+import luigi.configuration
 import luigi.interface
 from luigi.rpc import RemoteScheduler, RPCError
 
-from pipeline.stage_task import StageTask, session
+from pipeline.machine import capacity
+from pipeline.session import session
+from pipeline.stage_task import StageTask
 
 SECONDS_BETWEEN_LOOKS = 3
 
 
 class NoScheduler(RuntimeError):
     """No central scheduler answers; the message says where, and what to do."""
+
+
+def declared(core: luigi.interface.core) -> dict[str, int]:
+    """The resources that the scheduler shares out: as its own config says; what that is silent of is this machine's."""
+    config = luigi.configuration.get_config()
+    if core.local_scheduler:
+        known = config.getintdict("resources")
+        for name, amount in capacity().items():
+            config.set("resources", name, str(known.setdefault(name, amount)))
+        return known
+    scheduler = _connect(core)
+    known = {resource["name"]: resource["num_total"] for resource in scheduler.resource_list()}
+    for name in capacity().keys() - known.keys():
+        known[name] = capacity()[name]
+        scheduler.update_resource(name, known[name])
+    return known
 
 
 @contextmanager
@@ -29,7 +48,7 @@ def kept_informed(core: luigi.interface.core, tasks: Mapping[str, StageTask]) ->
     if core.local_scheduler:
         yield
         return
-    scheduler = _connect(core.scheduler_url or f"http://{core.scheduler_host}:{core.scheduler_port}/")
+    scheduler = _connect(core)
     for task_id in tasks.keys() & scheduler.task_list("DISABLED", "").keys():
         scheduler.re_enable_task(task_id)
     stop = threading.Event()
@@ -42,11 +61,12 @@ def kept_informed(core: luigi.interface.core, tasks: Mapping[str, StageTask]) ->
         thread.join()
 
 
-def _connect(url: str) -> RemoteScheduler:
+def _connect(core: luigi.interface.core) -> RemoteScheduler:
+    url = core.scheduler_url or f"http://{core.scheduler_host}:{core.scheduler_port}/"
     try:
         urllib.request.urlopen(url, timeout=10).close()
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise NoScheduler(f"no scheduler answers at {url} ({error}): start luigid, or add --local-scheduler") from error
+        raise NoScheduler(f"no scheduler answers at {url} ({error}): start one with make scheduler, or add --local-scheduler") from error
     return RemoteScheduler(url)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,39 +15,23 @@ from typing import Any
 
 import luigi
 
+from gpatlas.needs import Needs, Size, needs
 from gpatlas.settings import Settings
 from gpatlas.stages import Stage
 from pipeline.console import emit
-from pipeline.runners import PROJECT, RUNNERS, Outcome, Runner, die_with
+from pipeline.machine import fitted
+from pipeline.registry import RUNNERS
+from pipeline.runners import PROJECT, Job, Outcome, Runner, die_with
+from pipeline.session import driver, session
 from pipeline.store import LOG, PROVENANCE, Entry, read_json, short_hash, write_json
 
+HIDDEN = luigi.parameter.ParameterVisibility.HIDDEN  # from the web view
 ATTEMPTS = 3  # a stage whose process is killed, or whose driver dies, is tried again; one that fails by itself is not
 SECONDS_BETWEEN_REPORTS = 0.5
-_driver: int | None = None  # pid of the driver whose forked children run the tasks
 
 
 class StageFailed(RuntimeError):
     """A stage ended without a result; the message says how."""
-
-
-def set_driver(pid: int | None) -> None:
-    """Tie the life of every task process forked from now on to the driver `pid`."""
-    global _driver
-    _driver = pid
-
-
-def session() -> str:
-    """Names the driver: host, pid and start time of its process."""
-    pid = _driver or os.getpid()
-    return f"{platform.node()}-{pid}-{_start_time(pid)}"
-
-
-@cache
-def _start_time(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return "unknown"
 
 
 @cache
@@ -87,15 +72,21 @@ class EntryTarget(luigi.Target):
 class StageTask(luigi.Task):
     """One stage of one scenario. A subclass says which stage, which settings, which inputs, and where it belongs."""
 
-    results = luigi.PathParameter(absolute=True, description="folder of all results")
-    runner = luigi.Parameter(default="local", significant=False, description="what runs the stage's command")
+    results = luigi.PathParameter(absolute=True, visibility=HIDDEN, description="folder of all results")
+    runner = luigi.Parameter(description="what runs the stage's command")
+    memory_gb = luigi.IntParameter(significant=False, visibility=HIDDEN, description="memory of a stage in GB; 0: estimated from its size")
     retry_count = ATTEMPTS
 
     stage: Stage
     settings: Settings
     name: str
     folder: str  # below the store: experiment/scenario
-    size = 1  # in individuals, to estimate time by
+    size = Size()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The hidden parameters tell tasks apart too: the web view is spared them, not the scheduler.
+        self.task_id = luigi.task.task_id_str(self.get_task_family(), self.to_str_params(only_significant=True))
 
     def inputs(self) -> Mapping[str, "StageTask"]:
         """The tasks whose outputs this one reads, by label."""
@@ -139,6 +130,20 @@ class StageTask(luigi.Task):
     def _runner(self) -> Runner:
         return RUNNERS[self.runner]
 
+    @property
+    def estimate(self) -> Needs:
+        """What the stage would like to use while it runs."""
+        return needs(self.stage, self.settings, self.size)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What it may use."""
+        return fitted(self.estimate, self.memory_gb)
+
+    @property
+    def resources(self) -> dict[str, int]:
+        return asdict(self.needs)
+
     def requires(self) -> list["StageTask"]:
         return list(self.inputs().values())
 
@@ -147,42 +152,52 @@ class StageTask(luigi.Task):
 
     def run(self) -> None:
         """Fill the entry. Returns at once where it is full: a scheduler may hand over a task that is done."""
-        if _driver is not None and os.getpid() != _driver:
-            die_with(_driver)
+        if (pid := driver()) not in (None, os.getpid()):
+            die_with(pid)
         with reporting(self.label):
             self._refuse_repetition()
             why = self.entry.why_not(self.ingredients)
-            with self.entry.claimed() as mine:
+            with self.entry.claimed(self._runner.evict) as mine:
                 if mine:
                     self._fill(why)
 
     def _refuse_repetition(self) -> None:
         """The scheduler tries a failed task again; a stage that failed by itself in this very run would only fail again."""
         before = read_json(self.entry.failed / PROVENANCE)
-        if before.get("session") == session() and before.get("exit_code", 0) > 0:
+        if before.get("session") == str(session()) and before.get("exit_code", 0) > 0:
             raise StageFailed(f"{self.label} has failed in this run already")
+
+    def tell(self, what: str, value: Any) -> None:
+        """To the scheduler's web view; Luigi's worker gives the task these setters while it runs it."""
+        if report := getattr(self, f"set_{what}", None):
+            report(value)
 
     def _fill(self, why: str) -> None:
         emit("start", self.label)
         part = self.entry.part
+        self.tell("tracking_url", (part / LOG).as_uri())
         self.prepare(part)
         started = datetime.now(UTC)
         facts: dict[str, Any] = {}
         with (part / LOG).open("w", encoding="utf-8") as log:
-            outcome = self._runner.run(self._arguments(part, part / self.stage.output), _LineReader(self, log, facts))
+            outcome = self._runner.run(self._job(part, part / self.stage.output), _LineReader(self, log, facts))
         self._record(part, outcome, started, facts)
         if outcome.exit_code or not (part / self.stage.output).exists():
             self._fail(outcome)
         self.entry.commit()
+        self.tell("status_message", f"took {outcome.wall_seconds:.1f} s\nlog: {self.entry.path / LOG}")
         emit("done", self.label, seconds=outcome.wall_seconds, why=why)
 
-    def _arguments(self, folder: Path, out: Path | str) -> list[str]:
-        read = [f"--{self.stage.source}", str(self.source(folder))] if self.stage.source else []
-        return [self.stage.name, *read, "--out", str(out), *self.stage.flags(self.settings)]
+    def _job(self, folder: Path, out: Path | str) -> Job:
+        source = self.source(folder) if self.stage.source else None
+        read = [f"--{self.stage.source}", str(source)] if source else []
+        arguments = (self.stage.command, *read, "--out", str(out), *self.stage.flags(self.settings))
+        reads = {self.results, source} if source and not source.is_relative_to(self.results) else {self.results}
+        return Job(self.stage, arguments, folder, tuple(sorted(reads)), self.needs, {"task": self.label, "key": self.key})
 
     def _repeat(self, folder: Path) -> str:
         """The command that repeats the stage, into the current folder."""
-        return self._runner.command(self._arguments(folder, self.stage.output))
+        return self._runner.command(self._job(folder, self.stage.output))
 
     def _record(self, part: Path, outcome: Outcome, started: datetime, facts: dict[str, Any]) -> None:
         provenance = {
@@ -190,26 +205,34 @@ class StageTask(luigi.Task):
             "ingredients": self.ingredients,
             "settings": self.settings.model_dump(mode="json"),
             "runner": self.runner,
-            "image": None,
+            "image": outcome.image,
+            "needs": asdict(self.needs),
             **facts,
             "git_commit": git_commit(),
             "python": platform.python_version(),
             "host": platform.node(),
-            "session": session(),
-            "started": started.isoformat(timespec="seconds"),
+            "session": str(session()),
+            "started": started.isoformat(timespec="milliseconds"),
             "wall_seconds": round(outcome.wall_seconds, 3),
-            "peak_memory_mb": round(outcome.peak_memory_mb, 1),
             "exit_code": outcome.exit_code,
+            "out_of_memory": outcome.out_of_memory,
             "command": self._repeat(self.entry.path),
         }
         write_json(part / PROVENANCE, provenance)
 
     def _fail(self, outcome: Outcome) -> None:
         self.entry.fail()
-        code = outcome.exit_code
-        message = "wrote no output" if code == 0 else f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        message = self._what_happened(outcome)
+        self.tell("status_message", f"{message}\nlog: {self.entry.failed / LOG}")
         emit("fail", self.label, message=message, folder=str(self.entry.failed), command=self._repeat(self.entry.failed))
         raise StageFailed(f"{self.label} {message}, see {self.entry.failed / LOG}")
+
+    def _what_happened(self, outcome: Outcome) -> str:
+        if outcome.out_of_memory:
+            return f"ran out of memory at its limit of {self.needs.memory_gb} GB; give every stage more by the config's memory_gb"
+        if outcome.exit_code < 0:
+            return f"was killed by signal {-outcome.exit_code}"
+        return f"ended with exit code {outcome.exit_code}" if outcome.exit_code else "wrote no output"
 
 
 class _LineReader:
@@ -232,10 +255,8 @@ class _LineReader:
         done, total = message["done"], message["total"]
         note = "  ".join(f"{name} {value:.4g}" for name, value in message.items() if isinstance(value, float))
         emit("step", self.task.label, done=done, total=total, note=note)
-        for name, value in (("set_progress_percentage", round(100 * done / total)), ("set_status_message", f"{done}/{total}  {note}")):
-            report = getattr(self.task, name, None)  # there while Luigi's worker runs the task
-            if report:
-                report(value)
+        self.task.tell("progress_percentage", round(100 * done / total))
+        self.task.tell("status_message", f"{done}/{total}  {note}\nlog: {self.log.name}")
 
 
 def _parse(line: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,17 @@ class Entry:
         return read_json(self.path / PROVENANCE)
 
     @contextmanager
-    def claimed(self) -> Iterator[bool]:
+    def claimed(self, evict: Callable[[Path], None] = lambda folder: None) -> Iterator[bool]:
         """Hold the `.part` folder, empty, for this process alone; False where the result is there already.
 
-        The lock is the kernel's, on the folder itself: it ends with its holder, whatever ends that.
+        The lock is the kernel's, on the folder itself: it ends with its holder, whatever ends that. What that left
+        writing there is no more than an orphan, which `evict` stops.
         """
         while not self.exists():
             descriptor = self._lock_part()
             try:
                 if self._is_part(descriptor):
+                    evict(self.part)
                     _clear(self.part)
                     yield True
                     return

@@ -14,12 +14,16 @@ from typing import Any
 
 import luigi
 
+from gpatlas.needs import Size
 from gpatlas.settings import CollectSettings, FigureSettings, Settings, build, dataset_bytes
-from gpatlas.stages import MODELS, STAGES
+from gpatlas.stages import MODELS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load, shown
 from pipeline.grid import Scenario
-from pipeline.stage_task import StageTask, git_commit, reporting
+from pipeline.registry import RUNNERS
+from pipeline.stage_task import HIDDEN, StageTask, git_commit, reporting
 from pipeline.store import canonical, read_json, write_json
+
+DATA_STAGES = {stage.name: stage for stage in (STAGES["simulate"], STAGES["import-alphasimr"], SIMULATE_ALPHASIMR)}
 
 
 class Data(StageTask):
@@ -27,14 +31,14 @@ class Data(StageTask):
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
-    data = luigi.Parameter()
+    data = luigi.Parameter(visibility=HIDDEN)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         spec = json.loads(self.data)
-        self.stage = STAGES[spec["stage"]]
+        self.stage = DATA_STAGES[spec["stage"]]
         self.settings = build(self.stage.settings, spec["settings"])
-        self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", spec["settings"]["n_individuals"]
+        self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", Size(*spec["size"])
         self._source, self._fingerprint = spec["source"], spec["fingerprint"]
 
     def input_keys(self) -> dict[str, str]:
@@ -49,15 +53,15 @@ class Fit(StageTask):
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
-    data = luigi.Parameter()
+    data = luigi.Parameter(visibility=HIDDEN)
     model = luigi.Parameter()
-    settings_json = luigi.Parameter()
+    settings_json = luigi.Parameter(visibility=HIDDEN)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stage = MODELS[self.model]
         self.settings = build(self.stage.settings, json.loads(self.settings_json))
-        self.dataset = Data(self.results, self.runner, self.experiment, self.scenario, self.data)
+        self.dataset = Data(self.results, self.runner, self.memory_gb, self.experiment, self.scenario, self.data)
         self.name, self.folder, self.size = self.model, self.dataset.folder, self.dataset.size
 
     def inputs(self) -> Mapping[str, StageTask]:
@@ -98,10 +102,12 @@ class Collect(StudyTask):
                 "settings": _given(self.study.data_settings(scenario)),
                 "source": str(self.study.source) if self.study.source else None,
                 "fingerprint": self.study.fingerprint(scenario),
+                "size": [scenario.simulation.n_individuals, scenario.simulation.n_loci, scenario.n_traits],
             }
         )
         for model, settings in scenario.models:
-            yield Fit(self.results, self.runner, scenario.experiment, scenario.name, data, model, canonical(_given(settings)))
+            where = (self.results, self.runner, self.memory_gb, scenario.experiment, scenario.name)
+            yield Fit(*where, data, model, canonical(_given(settings)))
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {f"{fit.folder}/{fit.model}": fit for _, fit in self.fits}
@@ -130,7 +136,7 @@ class Figure(StudyTask):
 
     @cached_property
     def collect(self) -> Collect:
-        return Collect(self.results, self.runner, self.config, self.experiments)
+        return Collect(self.results, self.runner, self.memory_gb, self.config, self.experiments)
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"results": self.collect}
@@ -145,6 +151,7 @@ class RunAll(luigi.Task):
     config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
     experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
     results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
+    runner = luigi.ChoiceParameter(choices=["", *RUNNERS], default="", description="local or docker, in place of the config's runner")
     retry_count = 1
 
     @cached_property
@@ -153,11 +160,19 @@ class RunAll(luigi.Task):
 
     @cached_property
     def collect(self) -> Collect:
-        return Collect(self.results, self.study.runner, self.config, self.experiments)
+        return Collect(*self._common)
 
     @cached_property
     def figures(self) -> list[Figure]:
-        return [Figure(self.results, self.study.runner, self.config, self.experiments, *figure) for figure in self.study.figures]
+        return [Figure(*self._common, *figure) for figure in self.study.figures]
+
+    @property
+    def chosen_runner(self) -> str:
+        return self.runner or self.study.runner
+
+    @property
+    def _common(self) -> tuple[Any, ...]:
+        return (self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments)
 
     @property
     def folder(self) -> Path:
@@ -196,7 +211,7 @@ class RunAll(luigi.Task):
             "config": str(self.study.path),
             "content": self.study.content,
             "git_commit": git_commit(),
-            "runner": self.study.runner,
+            "runner": self.chosen_runner,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "published": {name: task.key for name, task in self.published().items()},
             "stages": stages,
@@ -254,7 +269,7 @@ def _columns(scenario: Scenario) -> dict[str, Any]:
 
 def _cost(task: StageTask) -> dict[str, Any]:
     provenance = task.entry.provenance()
-    return {name: provenance.get(name) for name in ("wall_seconds", "peak_memory_mb", "started", "session")}
+    return {name: provenance.get(name) for name in ("wall_seconds", "peak_memory_mb", "started", "session", "image")}
 
 
 def _copy(source: Path, target: Path) -> None:

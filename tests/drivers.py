@@ -31,15 +31,16 @@ def write_study(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def start(config: Path, results: Path, *flags: str, task: str = "RunAll", **options: Any) -> subprocess.Popen[str]:
+def start(config: Path, results: Path, *flags: str, task: str = "RunAll", project: Path = PROJECT, **options: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "luigi", "--module", "pipeline", task, "--config", str(config), "--results", str(results)]
-    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": ENVIRONMENT, **options}
-    return subprocess.Popen([*command, "--workers", "2", *flags], cwd=PROJECT, **streams)
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(project)}
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment, **options}
+    return subprocess.Popen([*command, "--workers", "2", *flags], cwd=project, **streams)
 
 
-def run(config: Path, results: Path, *flags: str, task: str = "RunAll") -> tuple[int, str]:
+def run(config: Path, results: Path, *flags: str, **options: Any) -> tuple[int, str]:
     """Exit code and everything printed."""
-    driver = start(config, results, *(flags or LOCAL), task=task)
+    driver = start(config, results, *(flags or LOCAL), **options)
     output, _ = driver.communicate(timeout=240)
     return driver.returncode, output
 

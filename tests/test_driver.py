@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -336,12 +338,46 @@ def test_a_stage_that_a_lost_driver_finished_is_not_waited_for(tmp_path: Path, u
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
 
 
+def test_the_web_view_tells_how_far_a_stage_is_and_where_its_log_lies(tmp_path: Path, scheduler: list[str]) -> None:
+    config, results = write_study(tmp_path / "study.yaml", SLOW_STUDY), tmp_path / "results"
+    driver = start(config, results, *scheduler)
+    server = RemoteScheduler(f"http://127.0.0.1:{scheduler[-1]}/")
+    (shown,) = wait_for(lambda: [task for task in server.task_list("RUNNING", "", search="Fit(").values() if task["status_message"]])
+    assert shown["progress_percentage"] in (25, 50, 75, 100)
+    assert (shown["params"]["scenario"], shown["params"]["model"]) == ("qhaplo_400qtl_3000n_rep1", "ridge")
+    assert re.match(r"[1-4]/4 ", shown["status_message"])
+    log = shown["status_message"].partition("log: ")[2]
+    assert Path(log).is_relative_to(results)
+    assert shown["tracking_url"] == f"file://{log}"
+    assert shown["resources_running"] == {"cpu": 1, "memory_gb": 1, "gpu": 0}
+    driver.communicate(timeout=120)
+    stages = [task for task in server.task_list("DONE", "").values() if task["name"] != "RunAll"]
+    assert len(stages) == 3
+    assert all(Path(task["status_message"].partition("log: ")[2]).is_file() for task in stages)
+
+
+def test_stages_that_do_not_fit_together_wait(tmp_path: Path, scheduler: list[str]) -> None:
+    """The scheduler has 2 GB to share out, a stage needs all of it: with two workers, never two stages at once."""
+    server = RemoteScheduler(f"http://127.0.0.1:{scheduler[-1]}/")
+    for name, amount in (("cpu", 8), ("memory_gb", 2), ("gpu", 0)):
+        server.update_resource(name, amount)
+    config, results = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "memory_gb": 5}), tmp_path / "results"
+    code, output = run(config, results, *scheduler)
+    assert code == 0, output
+    provenances = [json.loads(path.read_text()) for path in results.glob("store/*/*/*/provenance.json")]
+    assert {provenance["needs"]["memory_gb"] for provenance in provenances} == {2}
+    spans = sorted((provenance["started"], provenance["wall_seconds"]) for provenance in provenances)
+    assert len(spans) == 9
+    for (first, seconds), (second, _) in pairwise(spans):
+        assert datetime.fromisoformat(second).timestamp() >= datetime.fromisoformat(first).timestamp() + seconds - 0.01
+
+
 def test_a_missing_scheduler_is_named(tmp_path: Path) -> None:
     config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
     code, output = run(config, tmp_path / "results", "--scheduler-host", "127.0.0.1", "--scheduler-port", "1")
     assert code == 1
     assert output.startswith("no scheduler answers at http://127.0.0.1:1/")
-    assert "start luigid, or add --local-scheduler" in output
+    assert "start one with make scheduler, or add --local-scheduler" in output
 
 
 def test_luigid_forgets_a_failure_of_an_earlier_run(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:

@@ -1,0 +1,32 @@
+"""What this machine has, shared out among the stages that run at the same time."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from gpatlas.needs import Needs
+
+_limits: dict[str, int] = {}
+
+
+@cache
+def capacity() -> dict[str, int]:
+    """Cores, memory in GB (10⁹ bytes), and 1 where there is a GPU: the stages use the first."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"cpu": os.cpu_count() or 1, "memory_gb": int(memory / 1e9), "gpu": int(any(Path("/dev").glob("nvidia[0-9]*")))}
+
+
+def limit(resources: Mapping[str, int]) -> None:
+    """Keep the needs of every stage to what the scheduler has of each resource: a stage that wants more would wait for ever."""
+    _limits.update(resources)
+
+
+def fitted(needs: Needs, memory_gb: int) -> Needs:
+    """The needs, with `memory_gb` of memory where that is given, kept to what there is."""
+    limits = capacity() | _limits
+    return Needs(
+        min(needs.cpu, limits["cpu"]),
+        min(memory_gb or needs.memory_gb, limits["memory_gb"]),
+        min(needs.gpu, limits["gpu"]),
+    )

@@ -1,0 +1,318 @@
+"""The Docker runner on the real engine: the same tables as without it, shut-in stages, and what it survives."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import docker
+import pandas as pd
+import pytest
+from docker.models.containers import Container
+from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, run, start, table, wait_for, write_study
+
+from gpatlas.needs import Needs
+from gpatlas.stages import STAGES
+from images import IMAGES
+from pipeline.docker_runner import LABEL, DockerRunner, container_options
+from pipeline.runners import Job, RunnerError
+
+IN_DOCKER = (*LOCAL, "--runner", "docker")
+ImageId = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def gpu_image(image: ImageId) -> str:
+    return image("gpu")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The ridge study's table, from the local runner."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = run(write_study(folder / "study.yaml", RIDGE_STUDY), folder / "results")
+    assert code == 0, output
+    return table(folder / "results", "study")
+
+
+@pytest.fixture
+def ours(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Callable[[], list[Container]]]:
+    """Lists the containers that write below this test's folder; at the end there must be none."""
+
+    def containers() -> list[Container]:
+        labelled = engine.containers.list(all=True, filters={"label": LABEL + "folder"}, ignore_removed=True)
+        return [container for container in labelled if container.labels[LABEL + "folder"].startswith(str(tmp_path))]
+
+    yield containers
+    assert not containers()
+
+
+@pytest.fixture
+def slow_study(tmp_path: Path) -> Path:
+    """Enough work in one stage to be disturbed in."""
+    experiment = {
+        "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+        "grid": [{"n_individuals": 2000, "n_qtl": 40, "replicates": 1}],
+        "models": {"mlp": {"hidden_size": 512, "epochs": 30, "patience": 30, "device": "cpu"}},
+    }
+    return write_study(tmp_path / "slow.yaml", {"protocol": "holdout", "experiments": {"scaling": experiment}})
+
+
+def running(ours: Callable[[], list[Container]], command: str) -> Container | None:
+    """The container that runs this command and has begun to report."""
+    for container in ours():
+        if container.status == "running" and command in container.attrs["Config"]["Cmd"] and b'"done"' in container.logs():
+            return container
+    return None
+
+
+def test_the_test_study_gives_the_same_tables(
+    tmp_path: Path, engine: docker.DockerClient, gpu_image: str, ours: Callable[[], list[Container]]
+) -> None:
+    config, results = PROJECT / "configs" / "test.yaml", tmp_path / "results"
+    code, output = run(config, results, *IN_DOCKER)
+    assert code == 0, output
+    assert run(config, tmp_path / "local")[0] == 0
+    pd.testing.assert_frame_equal(table(results, "test"), table(tmp_path / "local", "test"), rtol=1e-4)
+    provenances = [json.loads(path.read_text()) for path in results.glob("store/*/*/*/provenance.json")]
+    assert len(provenances) == 26
+    assert {provenance["image"] for provenance in provenances} == {gpu_image}
+    assert all(provenance["peak_memory_mb"] < 1000 * memory_gb(provenance) for provenance in provenances)
+    assert {path.stat().st_uid for path in results.rglob("*")} == {os.getuid()}
+    assert {path.stat().st_gid for path in results.rglob("*")} == {os.getgid()}
+
+
+def memory_gb(provenance: dict[str, Any]) -> int:
+    return int(provenance["needs"]["memory_gb"])
+
+
+def test_a_stage_can_be_repeated_by_hand(tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]]) -> None:
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    assert run(config, results, *IN_DOCKER)[0] == 0
+    (folder,) = (results / "store" / "scaling" / "qhaplo_10qtl_200n_rep1").glob("ridge-*")
+    hand = tmp_path / "hand"
+    hand.mkdir(mode=0o777)
+    hand.chmod(0o777)
+    subprocess.run(["sh", "-c", json.loads((folder / "provenance.json").read_text())["command"]], cwd=hand, check=True)
+    repeated, original = pd.read_csv(hand / "table.csv"), pd.read_csv(folder / "table.csv")
+    pd.testing.assert_frame_equal(repeated.drop(columns="seconds"), original.drop(columns="seconds"))
+
+
+def test_files_from_outside_the_results_are_imported(tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]]) -> None:
+    archive = shutil.copy(PROJECT / "tests" / "data" / "alphasimr_scaling_input.tar.xz", tmp_path)
+    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 1000, "n_qtl": 46, "replicates": 1}]}
+    study = {"simulator": "import", "source": str(archive), "runner": "docker", "experiments": {"scaling": experiment}}
+    code, output = run(write_study(tmp_path / "study.yaml", study), tmp_path / "results")
+    assert code == 0, output
+    assert len(table(tmp_path / "results", "study")) == 5
+
+
+PROBE = """
+import json, os, pathlib, socket
+def refused(action):
+    try:
+        action()
+    except OSError as error:
+        return error.strerror
+def write(path):
+    return refused(lambda: pathlib.Path(path, "probe").write_text("x"))
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+print(json.dumps({
+    "interfaces": [name for _, name in socket.if_nameindex()],
+    "connect": refused(lambda: socket.create_connection(("192.0.2.1", 80), timeout=5)),
+    "written": {path: write(path) for path in PATHS},
+    "uid": os.getuid(), "capabilities": [status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb")],
+    "no_new_privileges": status["NoNewPrivs"],
+}))
+"""
+
+
+def make_job(results: Path, *arguments: str, **needs: int) -> Job:
+    """Of a folder as the driver would have made it."""
+    folder = results / "store" / "stage.part"
+    folder.mkdir(parents=True)
+    results.chmod(0o755)
+    return Job(STAGES["simulate"], arguments, folder, (results,), Needs(**{"cpu": 1, "memory_gb": 1, "gpu": 0, **needs}), {})
+
+
+def test_a_stage_is_shut_in(tmp_path: Path, engine: docker.DockerClient, gpu_image: str) -> None:
+    """Asked from inside, with the very options that a stage's container gets."""
+    job = make_job(tmp_path)
+    job.folder.chmod(0o777)
+    paths = ["/", "/usr", "/etc", "/root", "/var/tmp", str(tmp_path), str(job.folder.parent), str(job.folder), "/tmp"]
+    options = container_options(job, user=f"{os.getuid() or 65534}:{os.getgid() or 65534}")
+    options |= {"entrypoint": ["python", "-c", PROBE.replace("PATHS", repr(paths))]}
+    seen = json.loads(engine.containers.run(gpu_image, remove=True, **options))
+    assert seen["interfaces"] == ["lo"]
+    assert seen["connect"] == "Network is unreachable"
+    assert [path for path, error in seen["written"].items() if error is None] == [str(job.folder), "/tmp"]
+    assert seen["uid"] != 0
+    assert set(seen["capabilities"]) == {"0000000000000000"}
+    assert seen["no_new_privileges"] == "1"
+
+
+def test_root_in_the_driver_is_not_root_in_the_stage(tmp_path: Path, engine: docker.DockerClient, gpu_image: str) -> None:
+    lines: list[str] = []
+    job = make_job(tmp_path, "simulate", "--n-individuals", "20", "--n-loci", "4", "--n-qtl", "4", "--out")
+    job = replace(job, arguments=(*job.arguments, str(job.folder / "data.h5")))
+    outcome = DockerRunner().run(job, lines.append)
+    assert outcome.exit_code == 0, lines
+    assert (job.folder / "data.h5").stat().st_uid == os.getuid()
+    assert json.loads(lines[-1])["facts"]["peak_memory_mb"] > 10
+
+
+def test_lines_arrive_whole_and_in_order(tmp_path: Path, engine: docker.DockerClient, gpu_image: str) -> None:
+    lines: list[str] = []
+    job = make_job(tmp_path, "simulate", "--n-individuals", "500", "--n-loci", "4", "--n-qtl", "4", "--block-size", "1", "--out")
+    DockerRunner().run(replace(job, arguments=(*job.arguments, str(job.folder / "data.h5"))), lines.append)
+    assert [message["done"] for message in map(json.loads, lines) if "done" in message] == list(range(1, 501))
+
+
+def test_a_killed_driver_leaves_a_container_that_the_next_one_removes(
+    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], slow_study: Path
+) -> None:
+    driver = start(slow_study, tmp_path / "results", *IN_DOCKER)
+    orphan = wait_for(lambda: running(ours, "fit-mlp"))
+    driver.kill()
+    driver.communicate()
+    assert orphan.id in [container.id for container in ours()]
+    code, output = run(slow_study, tmp_path / "results", *IN_DOCKER)
+    assert code == 0, output
+    same_as_local(slow_study, tmp_path)
+
+
+def same_as_local(study: Path, tmp_path: Path) -> None:
+    assert run(study, tmp_path / "local")[0] == 0
+    pd.testing.assert_frame_equal(table(tmp_path / "results", study.stem), table(tmp_path / "local", study.stem), rtol=1e-4)
+    assert not list((tmp_path / "results").glob("store/*/*/*.part")) + list((tmp_path / "results").glob("store/*/*/*.failed"))
+
+
+@pytest.mark.parametrize("how", ["killed", "removed"])
+def test_a_container_that_is_lost_is_run_again(
+    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], slow_study: Path, how: str
+) -> None:
+    driver = start(slow_study, tmp_path / "results", *IN_DOCKER)
+    container = wait_for(lambda: running(ours, "fit-mlp"))
+    container.kill() if how == "killed" else container.remove(force=True)
+    output, _ = driver.communicate(timeout=240)
+    assert driver.returncode == 0, output
+    assert "mlp: was killed by signal 9" in output or "removed from outside" in output
+    same_as_local(slow_study, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_stop_the_containers(
+    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], slow_study: Path, number: signal.Signals
+) -> None:
+    driver = start(slow_study, tmp_path / "results", *IN_DOCKER)
+    wait_for(lambda: running(ours, "fit-mlp"))
+    driver.send_signal(number)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, output
+    assert not ours()
+
+
+def test_a_stage_out_of_memory_says_so(tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]]) -> None:
+    experiment = {
+        "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+        "grid": [{"n_individuals": 60, "n_qtl": 10, "replicates": 1}],
+        "models": {"mlp": {"hidden_size": 8192, "epochs": 1, "device": "cpu"}},
+    }
+    study = {"protocol": "holdout", "runner": "docker", "memory_gb": 1, "experiments": {"scaling": experiment}}
+    config = write_study(tmp_path / "study.yaml", study)
+    code, output = run(config, tmp_path / "results")
+    assert code == 1
+    assert "mlp: ran out of memory at its limit of 1 GB; give every stage more by the config's memory_gb" in output
+    write_study(config, {**study, "memory_gb": 0})
+    code, output = run(config, tmp_path / "results")
+    assert code == 0, output
+    same_as_local(config, tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB."""
+    disk = tmp_path / "results"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_named_and_a_rerun_ends_right(
+    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], small_disk: Path
+) -> None:
+    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 20000, "n_qtl": 10, "replicates": 2}]}
+    config = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "experiments": {"scaling": experiment}})
+    code, output = run(config, small_disk, *IN_DOCKER)
+    assert code == 1
+    assert "No space left on device" in output
+    assert not (small_disk / "study" / "results.csv").exists()
+    subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
+    code, output = run(config, small_disk, *IN_DOCKER)
+    assert code == 0, output
+    same_as_local(config, tmp_path)
+
+
+def test_an_image_removed_in_between_is_named(
+    tmp_path: Path, engine: docker.DockerClient, gpu_image: str, ours: Callable[[], list[Container]]
+) -> None:
+    """On a copy of the project with other sources, so on an image of its own."""
+    project = tmp_path / "project"
+    for name in ("gpatlas", "pipeline", "images", "r"):
+        shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Dockerfile.gpu", "Dockerfile.r", "luigi.cfg"):
+        shutil.copy(PROJECT / name, project)
+    with (project / "gpatlas" / "__init__.py").open("a") as source:
+        source.write(f"\nCOPY = {str(tmp_path)!r}\n")
+    ask = ["-c", "from images import IMAGES; print(IMAGES['gpu'].tag)"]
+    tag = subprocess.run([shutil.which("python3") or "", *ask], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
+    assert tag != IMAGES["gpu"].tag
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    code, output = run(config, tmp_path / "results", *IN_DOCKER, project=project)
+    assert (code, output) == (1, f"image {tag} is not there: build it with: python -m images build gpu\n")
+    engine.images.get(gpu_image).tag(tag)
+    driver = start(config, tmp_path / "results", *IN_DOCKER, project=project)
+    wait_for(lambda: list((tmp_path / "results").glob("store/scaling/*/simulate-*/data.h5")))
+    engine.images.remove(tag)
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 1, output
+    assert f"RunnerError: image {tag} is not there" in output
+    engine.images.get(gpu_image).tag(tag)
+    try:
+        code, output = run(config, tmp_path / "results", *IN_DOCKER, project=project)
+        assert code == 0, output
+    finally:
+        engine.images.remove(tag)
+    same_as_local(config, tmp_path)
+
+
+def test_no_engine_is_said_before_any_work(tmp_path: Path) -> None:
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    environment = {**ENVIRONMENT, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    code, output = run(config, tmp_path / "results", *IN_DOCKER, env=environment)
+    assert code == 1
+    assert output.startswith("no Docker engine answers (")
+    assert output.endswith("start it, or use --runner local\n")
+    assert not (tmp_path / "results" / "store").exists()
+
+
+def test_a_gpu_that_the_engine_does_not_offer_is_said(tmp_path: Path, engine: docker.DockerClient, gpu_image: str) -> None:
+    if "nvidia" in engine.info()["Runtimes"]:
+        pytest.skip("this engine offers GPUs")
+    with pytest.raises(RunnerError, match="use device: cpu, or install NVIDIA's container toolkit"):
+        DockerRunner().run(make_job(tmp_path, "--help", gpu=1), print)
+
+
+def test_the_command_to_repeat_names_the_image() -> None:
+    job = Job(STAGES["simulate"], ("simulate", "--out", "data.h5"), Path("x"), (Path("/a b"),), Needs(1, 1, 0), {})
+    words = shlex.split(DockerRunner().command(job))
+    assert words[:2] == ["docker", "run"]
+    assert words[-6:] == ["--volume", "/a b:/a b:ro", IMAGES["gpu"].tag, "simulate", "--out", "data.h5"]

@@ -1,0 +1,48 @@
+"""What a run survives when the engine itself dies. It kills the machine's Docker engine, so it runs only where it is told to."""
+
+import os
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import docker
+import pandas as pd
+import pytest
+from drivers import LOCAL, run, start, table, wait_for, write_study
+
+from pipeline.docker_runner import LABEL, LOST
+
+COMMAND = os.environ.get("GPATLAS_DOCKERD")
+pytestmark = pytest.mark.skipif(not COMMAND, reason="kills the Docker engine; GPATLAS_DOCKERD must be the command that starts it")
+PID_FILE = Path("/var/run/docker.pid")
+
+
+def answers() -> bool:
+    try:
+        return bool(docker.from_env().ping())
+    except LOST:
+        return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_survives_the_engine(tmp_path: Path, number: signal.Signals) -> None:
+    experiment = {
+        "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+        "grid": [{"n_individuals": 2000, "n_qtl": 40, "replicates": 1}],
+        "models": {"mlp": {"hidden_size": 512, "epochs": 30, "patience": 30, "device": "cpu"}},
+    }
+    study = write_study(tmp_path / "study.yaml", {"protocol": "holdout", "experiments": {"scaling": experiment}})
+    driver = start(study, tmp_path / "results", *LOCAL, "--runner", "docker")
+    wait_for(lambda: b'"loss"' in b"".join(path.read_bytes() for path in tmp_path.glob("results/store/scaling/*/mlp-*.part/log.txt")))
+    os.kill(int(PID_FILE.read_text()), number)
+    wait_for(lambda: not answers())
+    with (tmp_path / "dockerd.log").open("w") as log:
+        subprocess.Popen(shlex.split(COMMAND or ""), stdout=log, stderr=log, start_new_session=True)
+    wait_for(answers)
+    output, _ = driver.communicate(timeout=240)
+    assert driver.returncode == 0, output
+    assert run(study, tmp_path / "local")[0] == 0
+    pd.testing.assert_frame_equal(table(tmp_path / "results", "study"), table(tmp_path / "local", "study"), rtol=1e-4)
+    left = docker.from_env().containers.list(all=True, filters={"label": LABEL + "folder"})
+    assert not [container for container in left if container.labels[LABEL + "folder"].startswith(str(tmp_path))]
