@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,28 @@ def test_files_from_outside_the_results_are_imported(tmp_path: Path, gpu_image: 
     code, output = run(write_study(tmp_path / "study.yaml", study), tmp_path / "results")
     assert code == 0, output
     assert len(table(tmp_path / "results", "study")) == 5
+
+
+@pytest.mark.parametrize("runner", ["local", "docker"])
+def test_alphasimr_gives_the_study_s_own_results(
+    tmp_path: Path, engine: docker.DockerClient, ours: Callable[[], list[Container]], runner: str
+) -> None:
+    """Simulated from the seed, or imported from the study's file: the same fit."""
+    if runner == "docker" and not engine.images.list(IMAGES["r"].tag):
+        pytest.skip(f"{IMAGES['r'].tag} is not built: AlphaSimR's source is needed")
+    if runner == "local" and subprocess.run(["Rscript", "-e", "library(AlphaSimR); library(hdf5r)"], capture_output=True).returncode:
+        pytest.skip("AlphaSimR and hdf5r are not installed in R here")
+    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 1000, "n_qtl": 46, "replicates": 2}]}
+    study = {"protocol": "holdout", "simulator": "alphasimr", "experiments": {"scaling": experiment}}
+    code, output = run(write_study(tmp_path / "made.yaml", study), tmp_path / "results", *LOCAL, "--runner", runner)
+    assert code == 0, output
+    archive = PROJECT / "tests" / "data" / "alphasimr_scaling_input.tar.xz"
+    study |= {"simulator": "import", "source": str(archive)}
+    assert run(write_study(tmp_path / "imported.yaml", study), tmp_path / "results")[0] == 0
+    made, imported = (table(tmp_path / "results", name) for name in ("made", "imported"))
+    assert len(made) == 10
+    assert set(made["simulator"]) == {"alphasimr"}
+    pd.testing.assert_frame_equal(made, imported[made.columns], rtol=1e-9, check_exact=False)
 
 
 PROBE = """
@@ -273,7 +296,7 @@ def test_an_image_removed_in_between_is_named(
     with (project / "gpatlas" / "__init__.py").open("a") as source:
         source.write(f"\nCOPY = {str(tmp_path)!r}\n")
     ask = ["-c", "from images import IMAGES; print(IMAGES['gpu'].tag)"]
-    tag = subprocess.run([shutil.which("python3") or "", *ask], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
+    tag = subprocess.run([sys.executable, *ask], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
     assert tag != IMAGES["gpu"].tag
     config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
     code, output = run(config, tmp_path / "results", *IN_DOCKER, project=project)

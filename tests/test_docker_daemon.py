@@ -9,13 +9,14 @@ from pathlib import Path
 import docker
 import pandas as pd
 import pytest
-from drivers import LOCAL, run, start, table, wait_for, write_study
+from drivers import LOCAL, processes, run, start, table, wait_for, write_study
 
 from pipeline.docker_runner import LABEL, LOST
 
 COMMAND = os.environ.get("GPATLAS_DOCKERD")
 pytestmark = pytest.mark.skipif(not COMMAND, reason="kills the Docker engine; GPATLAS_DOCKERD must be the command that starts it")
 PID_FILE = Path("/var/run/docker.pid")
+CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
 
 
 def answers() -> bool:
@@ -36,7 +37,9 @@ def test_a_run_survives_the_engine(tmp_path: Path, number: signal.Signals) -> No
     driver = start(study, tmp_path / "results", *LOCAL, "--runner", "docker")
     wait_for(lambda: b'"loss"' in b"".join(path.read_bytes() for path in tmp_path.glob("results/store/scaling/*/mlp-*.part/log.txt")))
     os.kill(int(PID_FILE.read_text()), number)
-    wait_for(lambda: not answers())
+    wait_for(lambda: not answers() and not processes("containerd", "--config"))
+    for left in (PID_FILE, CONTAINERD_PID_FILE):
+        left.unlink(missing_ok=True)  # else the new engine waits for the zombies of the old one, where nobody reaps them
     with (tmp_path / "dockerd.log").open("w") as log:
         subprocess.Popen(shlex.split(COMMAND or ""), stdout=log, stderr=log, start_new_session=True)
     wait_for(answers)

@@ -1,13 +1,18 @@
 """What the README says is run: its stage commands, and the numbers of its table of configs."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import docker
 import pytest
 from drivers import ENVIRONMENT, PROJECT, run
+
+from images import IMAGES
 
 README = (PROJECT / "README.md").read_text()
 CONFIGS = re.findall(r"^\| `(configs/\w+\.yaml)` \|[^|]*\| (\d+) \| (\d+) \|", README, re.MULTILINE)
@@ -21,6 +26,23 @@ def test_stage_commands_work(tmp_path: Path) -> None:
         ended = subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
     assert {path.name for path in tmp_path.glob("*.*")} == {"data.h5", "ridge.csv", "mlp.csv", "imported.h5"}
+
+
+def test_docker_commands_work(tmp_path: Path, image: Callable[[str], str], engine: docker.DockerClient) -> None:
+    """In a shell, as they stand there; the one in AlphaSimR's image where that is built."""
+    commands = re.findall(r"^docker run .+$", README, re.MULTILINE)
+    assert len(commands) == 3
+    image("gpu")
+    (tmp_path / "results").mkdir()
+    built = {name for name in ("gpu", "r") if engine.images.list(IMAGES[name].tag)}
+    environment = {**ENVIRONMENT, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for command in commands:
+        name = re.search(r"images tag (\w+)", command)
+        if name and name[1] in built:
+            subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, check=True)
+    expected = {"data.h5", "mlp.csv"} | ({"alphasimr.h5"} if "r" in built else set())
+    assert {path.name for path in (tmp_path / "results").iterdir()} == expected
+    assert {path.stat().st_uid for path in (tmp_path / "results").iterdir()} == {os.getuid()}
 
 
 def test_every_config_is_in_the_table() -> None:
