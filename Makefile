@@ -5,7 +5,7 @@ CONFIG ?= configs/demo.yaml
 WORKERS ?= 2
 PORT ?= 8082
 
-.PHONY: run scheduler images test clean
+.PHONY: run scheduler images test bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run  ## set up and run the demo (another study: make run CONFIG=configs/reduced.yaml)
@@ -34,6 +34,9 @@ $(VENV)/run: images/gpu.lock images/cuda.lock images/driver.lock pyproject.toml
 $(VENV)/test: $(VENV)/run images/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -r images/dev.lock
 	@touch $@
+
+bench: $(VENV)/test  ## time against the study's way, about half an hour on two idle cores
+	$(BIN)/python tests/benchmarks
 
 clean:  ## remove the virtual environment; results stay
 	rm -rf $(VENV)

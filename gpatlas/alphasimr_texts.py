@@ -8,7 +8,7 @@ Every fault is a DatasetError that names the file, the line (from 1) and, where 
 
 from array import array
 from collections.abc import Iterator, Sequence
-from math import isfinite
+from math import isfinite, nan
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from gpatlas.sources import Text
 
 MISSING = b"NA"
 SLAB_BYTES = 64
-SPACE, HALF_OF_ZERO = 32, 24  # the bytes of "0" and "1" are 48 and 49: halved, both are 24
+ONE_AND_SPACE = int.from_bytes(b"1 ", "little")  # "0 " is one less
 
 
 def fault(text: Text, line: int, message: str) -> DatasetError:
@@ -53,8 +53,12 @@ def shown(field: bytes) -> str:
 
 def numbers(text: Text, line: int, fields: Sequence[bytes], names: Sequence[str], owner: bytes = b"") -> list[float]:
     """The finite numbers in `fields`, or the error for the first that is none: `names` say what they are, `owner` whose."""
-    if all(map(_is_number, fields)):
-        return [float(field) for field in fields]
+    try:
+        values = [float(field) for field in fields]
+    except ValueError:
+        values = [nan]
+    if all(map(isfinite, values)) and b"_" not in b"".join(fields):
+        return values
     field, name = next(pair for pair in zip(fields, names, strict=True) if not _is_number(pair[0]))
     whose = f"individual {shown(owner)}, " if owner else ""
     what = "is missing" if is_missing(field) else "is not a finite number"
@@ -163,10 +167,10 @@ class GenotypeReader:
     def _alleles(self, line: int, content: bytes, locus: int) -> ByteArray:
         """0/1 of every individual, (n_individuals,); `locus` from 1."""
         name = b"1_%d " % locus
-        body = np.frombuffer(content, np.uint8)[len(name) :]
-        well_formed = content.startswith(name) and body.size == 2 * len(self.individuals) - 1
-        if well_formed and (body[1::2] == SPACE).all() and (body[::2] >> 1 == HALF_OF_ZERO).all():
-            return np.bitwise_and(body[::2], np.uint8(1))
+        if content.startswith(name) and len(content) == len(name) + 2 * len(self.individuals) - 1:
+            cells = np.frombuffer(content + b" ", "<u2", offset=len(name))  # of an allele and a space each
+            if (cells | 1 == ONE_AND_SPACE).all():
+                return (cells & 1).astype(np.uint8)
         raise self._explain(line, content.split(b" "), locus)
 
     def _explain(self, line: int, fields: list[bytes], locus: int) -> DatasetError:

@@ -16,6 +16,8 @@ packing. Attributes: format_version, n_loci, n_qtl, h2, seed (-1: unknown), simu
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,11 @@ import numpy as np
 import numpy.typing as npt
 
 FORMAT_VERSION = 1
+LOOKUP_BLOCK = 4096  # individuals whose look-ups fit the processor's cache
+SPREAD = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").view(np.uint64)[:, 0]  # a byte per bit
 ByteArray = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
 
 
 class DatasetError(ValueError):
@@ -43,6 +48,47 @@ def unpack(packed: ByteArray, n_loci: int) -> ByteArray:
 
 
 @dataclass(frozen=True)
+class Genotypes:
+    """Some individuals' alleles, eight loci a byte: `packed` (n, ceil(n_loci / 8)) of `n_loci` loci."""
+
+    packed: ByteArray
+    n_loci: int
+
+    @classmethod
+    def of(cls, alleles: ByteArray) -> "Genotypes":
+        """From 0/1 alleles (n, n_loci)."""
+        return cls(pack(alleles), alleles.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, n_loci)"""
+        return len(self.packed), self.n_loci
+
+    def rows(self, rows: Rows | slice) -> "Genotypes":
+        """Those individuals; consecutive ones without a copy."""
+        if isinstance(rows, np.ndarray) and len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            rows = slice(int(rows[0]), int(rows[0]) + len(rows))
+        return Genotypes(self.packed[rows], self.n_loci)
+
+    def alleles(self) -> ByteArray:
+        """0/1, (n, n_loci)"""
+        return unpack(self.packed, self.n_loci)
+
+    def blocks(self, size: int) -> Iterator[tuple[slice, ByteArray]]:
+        """The 0/1 alleles (k, n_loci) of `size` individuals after the other, and which these are."""
+        for start, stop in blocks(len(self), size):
+            yield slice(start, stop), unpack(self.packed[start:stop], self.n_loci)
+
+    def locus_blocks(self, size: int) -> Iterator[ByteArray]:
+        """The 0/1 alleles (n, k) of at most `size` loci after the other; `size` is a multiple of 8."""
+        for start, stop in blocks(self.n_loci, size):
+            yield unpack(self.packed[:, start // 8 : -(-stop // 8)], stop - start)
+
+
+@dataclass(frozen=True)
 class Effects:
     """What makes genetic values: `additive` (n_loci, T), `pairs` (T, P, 2), `epistatic` (T, P), `intercept` (T,)."""
 
@@ -54,31 +100,67 @@ class Effects:
     def parts(self, packed: ByteArray) -> tuple[FloatArray, FloatArray]:
         """Additive and epistatic part (n, T) of the genetic values, without the intercept, of bit-packed individuals.
 
-        Eight loci are one look-up in a table of 256 sums, added in the order of the bytes: no matrix product, so the
-        result does not depend on how many individuals are computed together.
+        Eight loci, or eight pairs, are one look-up in a table of 256 sums, added in the order of the bytes: no matrix
+        product, so the result does not depend on how many individuals are computed together.
         """
-        n_loci, n_traits = self.additive.shape
-        additive = _weighted_signs(packed, self.additive)
-        epistatic = np.empty_like(additive)
-        alleles = unpack(packed, n_loci)
-        for trait in range(n_traits):
-            first, second = self.pairs[trait].T
-            differs = pack(alleles[:, first] ^ alleles[:, second])
-            epistatic[:, trait] = -_weighted_signs(differs, self.epistatic[trait][:, None])[:, 0]
+        additive, epistatic = np.empty((2, len(packed), self.additive.shape[1]))
+        for start, stop in blocks(len(packed), LOOKUP_BLOCK):
+            loci = np.zeros((packed.shape[1], -(-(stop - start) // 8) * 8), np.uint8)  # a row per byte of loci
+            loci[:, : stop - start] = packed[start:stop].T
+            additive[start:stop] = _look_up(self._additive_sums, loci)[: stop - start]
+            alleles = _bits_by_locus(loci)
+            for traits, sums in self._pair_sums:
+                epistatic[start:stop, traits] = _look_up(sums, _differing(alleles, self.pairs[traits.start]))[: stop - start]
         return additive, epistatic
 
+    @cached_property
+    def _additive_sums(self) -> FloatArray:
+        return _sums_of_signs(self.additive)
 
-def _weighted_signs(packed: ByteArray, weights: FloatArray) -> FloatArray:
-    """Σ over columns of weight·(2·bit − 1), for bits (n, ceil(m / 8)) and weights (m, T): (n, T)."""
-    n_bytes = packed.shape[1]
-    padded = np.zeros((n_bytes * 8, weights.shape[1]))
+    @cached_property
+    def _pair_sums(self) -> list[tuple[slice, FloatArray]]:
+        """The traits that share their pairs, and their sums: x_i·x_j is −1 where the alleles of the pair differ."""
+        starts = [trait for trait in range(len(self.pairs)) if not trait or (self.pairs[trait] != self.pairs[trait - 1]).any()]
+        groups = [slice(start, stop) for start, stop in pairwise([*starts, len(self.pairs)])]
+        # a trait at a time: numpy adds up several columns in another order, which would change the last bit
+        columns = [-_sums_of_signs(weights[:, None]) for weights in self.epistatic]
+        return [(traits, np.concatenate(columns[traits], axis=2)) for traits in groups]
+
+
+def _sums_of_signs(weights: FloatArray) -> FloatArray:
+    """Σ of weight·(2·bit − 1) over the eight bits, of every byte's 256 values: (ceil(m / 8), 256, T), for weights (m, T)."""
+    n_bytes, n_traits = -(-len(weights) // 8), weights.shape[1]
+    padded = np.zeros((n_bytes * 8, n_traits))
     padded[: len(weights)] = weights
     signs = 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little") - 1  # (256, 8)
-    total = np.zeros((len(packed), weights.shape[1]))
-    for column in range(n_bytes):
-        table = (signs[:, :, None] * padded[None, 8 * column : 8 * column + 8]).sum(axis=1)  # (256, T)
-        total += table[packed[:, column]]
+    return np.stack([(signs[:, :, None] * part[None]).sum(axis=1) for part in padded.reshape(n_bytes, 8, n_traits)])
+
+
+def _look_up(sums: FloatArray, columns: ByteArray) -> FloatArray:
+    """What `sums` (k, 256, T) say of the bytes `columns` (k, n), added up: (n, T)."""
+    total = np.zeros((columns.shape[1], sums.shape[2]))
+    found = np.empty_like(total)
+    for table, column in zip(sums, columns, strict=True):
+        table.take(column, axis=0, out=found, mode="clip")
+        total += found
     return total
+
+
+def _bits_by_locus(loci: ByteArray) -> ByteArray:
+    """Bytes (k, n) of eight loci each to bytes of eight individuals each: (8·k, n / 8)."""
+    one_each = loci.view(np.uint64)[:, None] >> np.arange(8, dtype=np.uint64)[:, None]
+    one_each &= np.uint64(0x0101010101010101)
+    return np.packbits(one_each.view(np.uint8).reshape(-1, loci.shape[1]), axis=1, bitorder="little")
+
+
+def _differing(alleles: ByteArray, pairs: npt.NDArray[np.int32]) -> ByteArray:
+    """Whether the alleles of every pair differ, bytes (ceil(P / 8), n) of eight pairs each; `alleles` as `_bits_by_locus` has them."""
+    differs = np.zeros((-(-len(pairs) // 8) * 8, alleles.shape[1]), np.uint8)
+    np.bitwise_xor(alleles[pairs[:, 0]], alleles[pairs[:, 1]], out=differs[: len(pairs)])
+    eight = np.zeros((len(differs) // 8, alleles.shape[1]), np.uint64)  # a byte per individual
+    for bit in range(8):
+        eight |= np.take(SPREAD << np.uint64(bit), differs[bit::8], mode="clip")
+    return eight.view(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -170,13 +252,8 @@ class Dataset:
         """(n_individuals, n_traits), or None where the source does not give them."""
         return np.asarray(self._file["genetic_values"][:]) if "genetic_values" in self._file else None
 
-    def packed(self) -> ByteArray:
-        """(n_individuals, ceil(n_loci / 8))"""
-        return np.asarray(self._file["genotypes"][:])
-
-    def alleles(self) -> ByteArray:
-        """0/1, (n_individuals, n_loci)"""
-        return unpack(self.packed(), self.n_loci)
+    def genotypes(self) -> Genotypes:
+        return Genotypes(np.asarray(self._file["genotypes"][:]), self.n_loci)
 
     def effects(self) -> Effects:
         group = self._file["effects"]

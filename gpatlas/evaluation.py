@@ -7,36 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from gpatlas.dataset import ByteArray, Dataset, DatasetError, FloatArray
+from gpatlas.dataset import Dataset, DatasetError, FloatArray, Genotypes, Rows
 from gpatlas.progress import Progress
 from gpatlas.settings import FitSettings, split_sizes
-
-Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some individuals: 0/1 `alleles` (n, n_loci) and `phenotypes` (n, T)."""
+    """Some individuals: `genotypes` of n and `phenotypes` (n, T)."""
 
-    alleles: ByteArray
+    genotypes: Genotypes
     phenotypes: FloatArray
 
     def rows(self, rows: Rows) -> "Part":
-        return Part(self.alleles[rows], self.phenotypes[rows])
+        return Part(self.genotypes.rows(rows), self.phenotypes[rows])
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted model: `predict` maps alleles (n, n_loci) to phenotypes (n, T).
+    """A fitted model: `predict` maps genotypes of n individuals to phenotypes (n, T).
 
     `coefficients` (n_loci, T) where the model is linear in allele counts; `columns` are further results, each a number
     or one value per trait.
     """
 
-    predict: Callable[[ByteArray], FloatArray]
+    predict: Callable[[Genotypes], FloatArray]
     coefficients: FloatArray | None = None
     columns: dict[str, Any] = field(default_factory=dict)
 
@@ -84,7 +81,7 @@ def score(fitted: Fitted, test: Part, true_effects: FloatArray) -> pd.DataFrame:
 
     `true_effects`: additive effects (n_loci, T), to correlate with the model's coefficients.
     """
-    predicted = fitted.predict(test.alleles)
+    predicted = fitted.predict(test.genotypes)
     columns: dict[str, Any] = {"trait": np.arange(1, predicted.shape[1] + 1), "pearson_r": pearson_r(test.phenotypes, predicted)}
     if fitted.coefficients is not None:
         columns["effect_correlation"] = pearson_r(true_effects, fitted.coefficients)
@@ -123,7 +120,7 @@ def run_fits(
     `fit` receives training and validation individuals only; the test part is predicted once, after it returns.
     `traits`: which of the dataset's traits to fit, together.
     """
-    everyone = Part(data.alleles(), data.phenotypes()[:, traits])
+    everyone = Part(data.genotypes(), data.phenotypes()[:, traits])
     _check(everyone, splits, data)
     true_effects, started = data.effects().additive[:, traits], time.perf_counter()
     scores: dict[str, list[pd.DataFrame]] = {}

@@ -8,7 +8,7 @@ from gpatlas.stages import Stage
 
 MARGIN = 1.25
 ALPHASIMR_THREADS = 2  # always, as r/simulate.R says why
-EVALUATION_BATCH = 4096
+BLOCK = 4096  # individuals that are unpacked at once, at most
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ def needs(stage: Stage, settings: Settings, size: Size) -> Needs:
 
 
 def memory_bytes(stage: Stage, settings: Settings, size: Size) -> float:
-    """Peak memory of the stage's process: its libraries, its arrays of one value per individual, its matrices."""
+    """Peak memory of the stage's process: its libraries, packed genotypes, vectors over individuals, matrices."""
     n, m, t = size.n_individuals, size.n_loci, size.n_traits
     libraries = 6e8 if "torch" in stage.packages else 2.5e8
-    vectors = 8 * 8 * n * t
+    packed, vectors, block = n * m / 8, 8 * 8 * n * t, 16 * BLOCK * m
     if stage.name == "simulate-alphasimr":
-        return libraries + vectors + 2 * n * m / 8 + 2 * n * m + 16 * EVALUATION_BATCH * m
+        return libraries + 2 * packed + 2 * n * m + vectors + block
     if stage.name == "fit-ridge":
-        return libraries + vectors + 3 * n * m + 4 * 8 * n * m + 4 * 8 * min(n, m) ** 2
+        return libraries + 3 * packed + vectors + block + 5 * 8 * min(n, m) ** 2
     if "torch" in stage.packages:
         hidden = settings.hidden_size if isinstance(settings, MlpSettings | PrunedSettings) else t
         weights = 2 * m * hidden + hidden**2
-        return libraries + vectors + 4 * n * m + 6 * 4 * weights + 3 * 4 * EVALUATION_BATCH * (2 * m + hidden)
-    return libraries + vectors + 2 * n * m / 8 + 16 * EVALUATION_BATCH * m
+        return libraries + 3 * packed + vectors + 6 * 4 * weights + 3 * 4 * BLOCK * (2 * m + hidden)
+    return libraries + 2 * packed + vectors + block

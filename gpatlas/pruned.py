@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from gpatlas.dataset import Dataset, FloatArray
 from gpatlas.evaluation import Fitted, Part, beside, ordered_split, run_fits, write_table
-from gpatlas.networks import Columns, Recipe, Steps, Trained, mlp_recipe, set_threads, silent, train_recipe
+from gpatlas.networks import Recipe, Steps, Trained, mlp_recipe, set_threads, silent, train_recipe
 from gpatlas.progress import Progress
 from gpatlas.settings import NeuralSettings, PrunedSettings
+from gpatlas.steps import Columns, sgd_step, shrink_weights
 from gpatlas.tuning import as_steps, choose, suggest_rate
 
 
@@ -44,7 +44,7 @@ def fit_pruned(
     lasso = train_lasso(train, validation, settings, None)
     ranked = rank(importance(lasso), settings.min_importance)
 
-    def with_candidate(candidate: tuple[int, float], steps: Steps) -> Trained:
+    def with_candidate(candidate: tuple[int, float], steps: Steps) -> Trained[nn.Module]:
         n_columns, rate = candidate
         chosen = settings.model_copy(update={"learning_rate": rate})
         return train_recipe(mlp_recipe(chosen), train, validation, chosen, steps, sorted_columns(ranked, n_columns))
@@ -62,7 +62,7 @@ def fit_pruned(
     return {"lasso": lasso.fitted(), "pruned_linear": linear.fitted(), "pruned_mlp": network}, kept, choice.trials
 
 
-def train_lasso(train: Part, validation: Part, settings: PrunedSettings, columns: Columns | None) -> Trained:
+def train_lasso(train: Part, validation: Part, settings: PrunedSettings, columns: Columns | None) -> Trained[nn.Linear]:
     """A linear model by SGD with an L1 penalty on its weights, not on its bias."""
     own = NeuralSettings(
         **settings.model_dump(include={"protocol", "seed", "threads", "device", "batch_size"}),
@@ -71,23 +71,13 @@ def train_lasso(train: Part, validation: Part, settings: PrunedSettings, columns
         patience=settings.lasso_patience,
         min_delta=settings.lasso_min_delta,
     )
-    recipe = Recipe(
-        nn.Linear,
-        lambda network: torch.optim.SGD(network.parameters(), own.learning_rate),
-        lambda network: settings.lasso_penalty * linear_weights(network).abs().sum(),
-    )
+    recipe = Recipe(nn.Linear, lambda network: sgd_step(network, shrink_weights, settings.lasso_penalty))
     return train_recipe(recipe, train, validation, own, silent, columns)
 
 
-def linear_weights(network: nn.Module) -> Tensor:
-    """Weights (T, inputs) of the one linear layer of `network`."""
-    (layer,) = (module for module in network.modules() if isinstance(module, nn.Linear))
-    return layer.weight
-
-
-def importance(lasso: Trained) -> FloatArray:
+def importance(lasso: Trained[nn.Linear]) -> FloatArray:
     """Largest absolute weight over traits of every input column, (2·n_loci,)."""
-    return np.asarray(linear_weights(lasso.network).detach().abs().amax(dim=0).double().cpu())
+    return np.asarray(lasso.network.weight.detach().abs().amax(dim=0).double().cpu())
 
 
 def rank(importance: FloatArray, threshold: float) -> "pd.Series[float]":

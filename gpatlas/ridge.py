@@ -1,19 +1,21 @@
 """Ridge regression on allele counts, every penalty judged by its leave-one-out error (stands for rrBLUP)."""
 
 import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from gpatlas.dataset import ByteArray, Dataset, FloatArray
+from gpatlas.dataset import ByteArray, Dataset, FloatArray, Genotypes, blocks
 from gpatlas.evaluation import Fitted, Part, Split, ordered_split, random_splits, run_fit, write_table
 from gpatlas.progress import Progress
 from gpatlas.settings import RidgeSettings
 
 STUDY_SEED = 42
-ERROR_BLOCK = 8  # penalties whose leave-one-out errors are computed together
+BLOCK_SIZE, GRAM_BLOCK = 512, 4096  # individuals held unpacked
 
 
 def run(settings: RidgeSettings, source: Path, out: Path, progress: Progress) -> None:
@@ -63,7 +65,7 @@ def penalties(settings: RidgeSettings) -> FloatArray:
 
 def fit_ridge(train: Part, settings: RidgeSettings) -> Fitted:
     """Ridge on the training individuals."""
-    ridge = Ridge.fit(train.alleles, train.phenotypes, penalties(settings))
+    ridge = Ridge.fit(train.genotypes, train.phenotypes, penalties(settings))
     return Fitted(ridge.predict, ridge.coefficients, {"penalty": ridge.penalty})
 
 
@@ -76,46 +78,132 @@ class Ridge:
     penalty: FloatArray
 
     @classmethod
-    def fit(cls, alleles: ByteArray, phenotypes: FloatArray, penalties: FloatArray) -> "Ridge":
-        """One decomposition of the centred genotypes serves all traits and all penalties.
+    def fit(cls, genotypes: Genotypes, phenotypes: FloatArray, penalties: FloatArray) -> "Ridge":
+        """One decomposition of the genotypes serves all traits and all penalties.
 
-        Columns of `left` span the centred genotypes, so for penalty p the hat matrix is 1/n + left·diag(s/(s + p))·leftᵀ
-        and the leave-one-out error of individual i is its residual divided by (1 − hat_ii).
+        Memory grows with the square of the smaller of n and n_loci; the genotypes themselves stay packed.
         """
-        allele_mean, phenotype_mean = alleles.mean(axis=0), phenotypes.mean(axis=0)
-        centred, target = alleles - allele_mean, phenotypes - phenotype_mean
-        left, squares = _decompose(centred)
-        projected = left.T @ target  # (rank, T)
-        errors = _leave_one_out(left, squares, projected, target, penalties)  # (P, T)
-        penalty = penalties[errors.argmin(axis=0)]
-        # coefficients = Xᵀ·(XXᵀ + p)⁻¹·y, where y outside the span of `left` has no part
-        coefficients = centred.T @ (left @ (projected / (squares[:, None] + penalty)))
-        return cls(coefficients, phenotype_mean - allele_mean @ coefficients, penalty)
+        phenotype_mean = phenotypes.mean(axis=0)
+        target = phenotypes - phenotype_mean
+        components = decompose(genotypes)
+        projected = components.project(target)
+        penalty = penalties[leave_one_out(components, projected, target, penalties).argmin(axis=1)]
+        coefficients = components.coefficients(projected / (components.squares[:, None] + penalty))
+        return cls(coefficients, phenotype_mean - components.allele_mean @ coefficients, penalty)
 
-    def predict(self, alleles: ByteArray) -> FloatArray:
-        """(n, n_loci) to (n, T)"""
-        return alleles @ self.coefficients + self.intercept
+    def predict(self, genotypes: Genotypes) -> FloatArray:
+        """Of n individuals: (n, T)"""
+        return np.concatenate([alleles @ self.coefficients for _, alleles in genotypes.blocks(BLOCK_SIZE)]) + self.intercept
 
 
-def _decompose(centred: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Left singular vectors (n, rank) and squared singular values (rank,), from the smaller of the two Gram matrices."""
-    n, m = centred.shape
-    squares, vectors = np.linalg.eigh(centred.T @ centred if m <= n else centred @ centred.T)
-    kept = squares > squares[-1] * max(n, m) * np.finfo(float).eps
-    squares, vectors = squares[kept], vectors[:, kept]
-    return (centred @ vectors / np.sqrt(squares) if m <= n else vectors), squares
+@dataclass(frozen=True)
+class Components(ABC):
+    """Principal components of genotypes X centred by `allele_mean` (n_loci,).
+
+    Their scores (n, rank), X·loadings, are orthogonal to each other, with the sums of squares `squares` (rank,). `vectors`
+    are the eigenvectors of the smaller of the two Gram matrices.
+    """
+
+    genotypes: Genotypes
+    allele_mean: FloatArray
+    squares: FloatArray
+    vectors: FloatArray
+
+    @abstractmethod
+    def scores(self) -> Iterator[tuple[slice, FloatArray]]:
+        """(k, rank) of individuals after individuals, and which these are."""
+
+    @abstractmethod
+    def project(self, target: FloatArray) -> FloatArray:
+        """scoresᵀ·target, (rank, T), for a centred target (n, T)."""
+
+    @abstractmethod
+    def coefficients(self, weights: FloatArray) -> FloatArray:
+        """loadings·weights: coefficients of the loci (n_loci, T) that do what `weights` (rank, T) of the scores do."""
 
 
-def _leave_one_out(left: FloatArray, squares: FloatArray, projected: FloatArray, target: FloatArray, penalties: FloatArray) -> FloatArray:
-    """Mean squared leave-one-out error of every penalty and trait, (P, T)."""
-    n, n_traits = target.shape
-    leverage_parts = left**2
-    errors = np.empty((len(penalties), n_traits))
-    for start in range(0, len(penalties), ERROR_BLOCK):
-        block = penalties[start : start + ERROR_BLOCK]
-        shrinkage = squares[:, None] / (squares[:, None] + block)  # (rank, B)
-        room = 1 - 1 / n - leverage_parts @ shrinkage  # (n, B)
-        fitted = left @ (shrinkage[:, :, None] * projected[:, None, :]).reshape(len(squares), len(block) * n_traits)  # (n, B·T)
-        residuals = target[:, None, :] - fitted.reshape(n, len(block), n_traits)
-        errors[start : start + len(block)] = ((residuals / room[:, :, None]) ** 2).mean(axis=0)
-    return errors
+class ByLocus(Components):
+    """From the Gram matrix of the loci, XᵀX: the loadings are its eigenvectors."""
+
+    def scores(self) -> Iterator[tuple[slice, FloatArray]]:
+        centre = self.allele_mean @ self.vectors
+        for rows, alleles in self.genotypes.blocks(BLOCK_SIZE):
+            yield rows, alleles @ self.vectors - centre
+
+    def project(self, target: FloatArray) -> FloatArray:
+        return self.vectors.T @ transposed_product(self.genotypes, target)
+
+    def coefficients(self, weights: FloatArray) -> FloatArray:
+        return self.vectors @ weights
+
+
+class ByIndividual(Components):
+    """From the Gram matrix of the individuals, XXᵀ: its eigenvectors are the scores, but for their length."""
+
+    def scores(self) -> Iterator[tuple[slice, FloatArray]]:
+        for start, stop in blocks(len(self.vectors), BLOCK_SIZE):
+            yield slice(start, stop), self.vectors[start:stop] * np.sqrt(self.squares)
+
+    def project(self, target: FloatArray) -> FloatArray:
+        return np.sqrt(self.squares)[:, None] * (self.vectors.T @ target)
+
+    def coefficients(self, weights: FloatArray) -> FloatArray:
+        per_individual = self.vectors @ (weights / np.sqrt(self.squares)[:, None])
+        return transposed_product(self.genotypes, per_individual) - np.outer(self.allele_mean, per_individual.sum(axis=0))
+
+
+def decompose(genotypes: Genotypes) -> Components:
+    """By the smaller Gram matrix. It is counted in whole numbers from blocks of packed genotypes and then centred, so it is exact."""
+    n, n_loci = genotypes.shape
+    allele_mean = transposed_product(genotypes, np.ones((n, 1)))[:, 0] / n
+    if n_loci <= n:
+        gram = _count((alleles for _, alleles in genotypes.blocks(GRAM_BLOCK)), n_loci)
+        ones = gram.diagonal().copy()
+        gram = (n * gram - np.outer(ones, ones)) / n
+        return ByLocus(genotypes, allele_mean, *_eigen(gram, n))
+    gram = _count((alleles.T for alleles in genotypes.locus_blocks(GRAM_BLOCK)), n)
+    ones = gram.sum(axis=0)
+    gram = (n**2 * gram - n * np.add.outer(ones, ones) + ones.sum()) / n**2
+    return ByIndividual(genotypes, allele_mean, *_eigen(gram, n_loci))
+
+
+def transposed_product(genotypes: Genotypes, target: FloatArray) -> FloatArray:
+    """allelesᵀ·target, (n_loci, T), for a target (n, T)."""
+    product = np.zeros((genotypes.n_loci, target.shape[1]))
+    for rows, alleles in genotypes.blocks(BLOCK_SIZE):
+        product += alleles.T @ target[rows]
+    return product
+
+
+def _count(blocks_of_alleles: Iterable[ByteArray], size: int) -> FloatArray:
+    """Σ allelesᵀ·alleles over blocks (k, size). Single precision holds the whole numbers of a block: they are at most k."""
+    total = np.zeros((size, size))
+    for alleles in blocks_of_alleles:
+        single = alleles.astype(np.float32)
+        total += single.T @ single
+    return total
+
+
+def _eigen(gram: FloatArray, other_size: int) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues above rounding, and their eigenvectors (size, rank), of a Gram matrix that sums over `other_size` products."""
+    squares, vectors = np.linalg.eigh(gram)
+    kept = squares > squares[-1] * max(len(gram), other_size) * np.finfo(float).eps
+    return squares[kept], vectors[:, kept]
+
+
+def leave_one_out(components: Components, projected: FloatArray, target: FloatArray, penalties: FloatArray) -> FloatArray:
+    """Mean squared leave-one-out error of every trait and penalty, (T, P).
+
+    For penalty p the hat matrix is 1/n + scores·diag(1/(squares + p))·scoresᵀ; the leave-one-out error of individual i
+    is its residual divided by (1 − hat_ii). All individuals and penalties are computed, whatever n.
+    """
+    n, n_traits = len(target), target.shape[1]
+    inverses = 1 / (components.squares[:, None] + penalties)  # (rank, P)
+    errors: FloatArray = np.zeros((n_traits, len(penalties)))
+    weights = (projected[:, :, None] * inverses[:, None]).reshape(len(inverses), errors.size)  # (rank, T·P)
+    for rows, scores in components.scores():
+        residuals = (scores @ weights).reshape(-1, *errors.shape)  # (k, T, P)
+        residuals -= target[rows, :, None]
+        residuals /= (1 - 1 / n - scores**2 @ inverses)[:, None]
+        errors += np.einsum("ktp,ktp->tp", residuals, residuals)
+    return errors / n

@@ -17,6 +17,7 @@ Bool = Annotated[bool, Strict()]
 Positive = Annotated[Int, Field(ge=1)]
 Protocol = Literal["holdout", "paper"]
 Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16", "auto"]
 S = TypeVar("S", bound=BaseModel)
 
 # How a stage is run, not what it computes: left out of its key.
@@ -150,6 +151,9 @@ class TuningSettings(NeuralSettings):
     prune_trials: Bool = Field(False, description="give up a trial whose loss is above the median of earlier ones at the same epoch")
     hidden_size: Positive = Field(4096, description="units of each hidden layer of the multilayer perceptron")
     weight_decay: Float = Field(1e-5, description="AdamW's weight decay", ge=0)
+    precision: Precision = Field(
+        "fp32", description="of the products in training; auto: bf16 on 1024 hidden units and more where the processor or GPU has it"
+    )
 
 
 class MlpSettings(TuningSettings):

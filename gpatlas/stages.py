@@ -60,9 +60,9 @@ STAGES: dict[str, Stage] = {
         Stage("simulate", 1, settings.SimulateSettings, "gpatlas.simulate:run", None, DATA, ARRAYS),
         Stage("import-alphasimr", 1, settings.ImportSettings, "gpatlas.alphasimr:run", "from", DATA, ARRAYS),
         Stage("fit-ridge", 1, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, (*ARRAYS, "pandas")),
-        Stage("fit-linear-sgd", 1, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
-        Stage("fit-mlp", 1, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, TUNED),
-        Stage("fit-pruned", 1, settings.PrunedSettings, "gpatlas.pruned:run", "data", TABLE, TUNED),
+        Stage("fit-linear-sgd", 2, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
+        Stage("fit-mlp", 2, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, TUNED),
+        Stage("fit-pruned", 2, settings.PrunedSettings, "gpatlas.pruned:run", "data", TABLE, TUNED),
         Stage("collect", 1, settings.CollectSettings, "gpatlas.collect:run", "manifest", TABLE, ("pandas",)),
         Stage("figure", 1, settings.FigureSettings, "gpatlas.figures:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
     )

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 import optuna
 import pandas as pd
+from torch import nn
 
 from gpatlas.evaluation import Fitted, Part
 from gpatlas.networks import Diverged, Steps, Trained, mlp_recipe, silent, train_recipe
@@ -67,7 +68,7 @@ def choose(
 def fit_tuned_mlp(train: Part, validation: Part, settings: MlpSettings, progress: Progress) -> tuple[Fitted, pd.DataFrame]:
     """The multilayer perceptron with the learning rate of the best trial, fitted again, and the table of trials."""
 
-    def with_rate(learning_rate: float, steps: Steps) -> Trained:
+    def with_rate(learning_rate: float, steps: Steps) -> Trained[nn.Module]:
         candidate = settings.model_copy(update={"learning_rate": learning_rate})
         return train_recipe(mlp_recipe(candidate), train, validation, candidate, steps)
 

@@ -41,7 +41,7 @@ def start(config: Path, results: Path, *flags: str, task: str = "RunAll", projec
 def run(config: Path, results: Path, *flags: str, **options: Any) -> tuple[int, str]:
     """Exit code and everything printed."""
     driver = start(config, results, *(flags or LOCAL), **options)
-    output, _ = driver.communicate(timeout=240)
+    output, _ = driver.communicate(timeout=600)
     return driver.returncode, output
 
 

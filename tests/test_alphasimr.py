@@ -74,7 +74,7 @@ def test_real_archives_agree_with_an_independent_reading(scenario: str, tmp_path
     folder = unpacked(scenario, tmp_path / "texts")
     alleles, phenotypes, genetic_values, pairs = read_independently(folder, scenario)
     with Dataset(import_texts(DATA / archive, scenario, tmp_path / "archive.h5", h2=h2)) as data:
-        assert np.array_equal(data.alleles(), alleles)
+        assert np.array_equal(data.genotypes().alleles(), alleles)
         assert np.array_equal(data.phenotypes(), phenotypes)
         imported = data.genetic_values()
         assert imported is not None
@@ -82,7 +82,7 @@ def test_real_archives_agree_with_an_independent_reading(scenario: str, tmp_path
         effects = data.effects()
         for trait, expected in enumerate(pairs):
             assert dict(zip(map(frozenset, effects.pairs[trait].tolist()), effects.epistatic[trait], strict=True)) == expected
-        packed = data.packed()
+        packed = data.genotypes().packed
     # AlphaSimR scales the genetic values to variance 1: a wrong pair of loci would show here, far above the rounding.
     np.testing.assert_allclose(imported.var(axis=0), 1, atol=1e-9)
     assert np.abs(imported.mean(axis=0)).max() < 1e-12
@@ -95,7 +95,7 @@ def test_real_archives_agree_with_an_independent_reading(scenario: str, tmp_path
 def test_cells_of_the_dilution_text(tmp_path: Path) -> None:
     """Read off the text by eye: trait 1 starts `1 1 -0.0555… 96`, `1 2 0 36`, and locus 1 is 0 0 1 0 1 …"""
     with Dataset(import_texts(DATA / REAL[DILUTION][0], DILUTION, tmp_path / "D.h5", h2=0.9999, rel_aa=(0.0, 1.0))) as data:
-        assert data.alleles()[:5, 0].tolist() == [0, 0, 1, 0, 1]
+        assert data.genotypes().alleles()[:5, 0].tolist() == [0, 0, 1, 0, 1]
         assert data.phenotypes()[0].tolist() == [0.843142898349002, -0.924410324013013]
         effects = data.effects()
         assert effects.additive[:4, 0].tolist() == [-0.0555900422710185, 0, 0, -0.134049795528384]
@@ -129,7 +129,7 @@ def test_result_does_not_depend_on_the_buffer(slab_bytes: int, tmp_path: Path, m
     monkeypatch.setattr(alphasimr_texts, "SLAB_BYTES", slab_bytes)
     scenario = "qhaplo_90qtl_1000n_rep1"
     with Dataset(import_texts(DATA / REAL[scenario][0], scenario, tmp_path / "D.h5")) as data:
-        assert hashlib.sha256(data.packed().tobytes()).hexdigest() == golden_sha256(scenario)
+        assert hashlib.sha256(data.genotypes().packed.tobytes()).hexdigest() == golden_sha256(scenario)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Texts]:
     values = {"n_individuals": 200, "n_loci": 10, "n_qtl": 6, "rel_aa": (0.0, 1.0), "h2": TINY_H2, "seed": 3}
     simulate.run(build(SimulateSettings, values), None, path, Progress("simulate"))
     with Dataset(path) as data:
-        effects, alleles, phenotypes = data.effects(), data.alleles(), data.phenotypes()
+        effects, alleles, phenotypes = data.effects(), data.genotypes().alleles(), data.phenotypes()
     eff: list[list[str]] = [["trait", "locus", "add_eff", "epi_loc", "epi_eff", "sfs"]]
     for trait in range(2):
         qtl = np.flatnonzero(effects.additive[:, trait]).tolist()
@@ -166,7 +166,7 @@ def same_as_simulated(imported: Path, simulated: Path) -> bool:
     with Dataset(imported) as ours, Dataset(simulated) as theirs:
         np.testing.assert_allclose(ours.phenotypes(), theirs.phenotypes(), rtol=1e-14)
         np.testing.assert_allclose(ours.genetic_values(), theirs.genetic_values(), atol=1e-12)  # type: ignore[arg-type]
-        return np.array_equal(ours.packed(), theirs.packed())
+        return np.array_equal(ours.genotypes().packed, theirs.genotypes().packed)
 
 
 @pytest.mark.parametrize(("end", "last"), [("\n", "\n"), ("\r\n", "\r\n"), ("\n", ""), ("\n", "\n\n"), ("\r\n", "")])
@@ -403,7 +403,7 @@ def test_unexplained_phenotypes_are_kept_on_request(tmp_path: Path) -> None:
         assert np.array_equal(data.phenotypes()[:, 1], table["Trait2"])
         effects = data.effects()
         assert {frozenset(pair) for pair in effects.pairs[1].tolist()} == set(pairs[1])
-        np.testing.assert_allclose(effects.intercept + sum(effects.parts(data.packed())), genetic_values, atol=1e-12)
+        np.testing.assert_allclose(effects.intercept + sum(effects.parts(data.genotypes().packed)), genetic_values, atol=1e-12)
         assert data.facts()[1]["v_a"] == pytest.approx(0.30335, abs=1e-5)
 
 

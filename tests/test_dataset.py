@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from gpatlas.dataset import FORMAT_VERSION, Dataset, DatasetError, DatasetWriter, Effects, TraitFacts, blocks, pack, unpack
+from gpatlas import dataset
+from gpatlas.dataset import FORMAT_VERSION, Dataset, DatasetError, DatasetWriter, Effects, Genotypes, TraitFacts, blocks, pack, unpack
 
 # 3 individuals, 10 loci, 2 traits; the pairs of trait 1 are loci (0, 9) and (1, 2), of trait 2 loci (1, 9) and (2, 0)
 ALLELES = np.array([[1, 0, 0, 0, 0, 0, 0, 0, 1, 0], [0, 1, 0, 0, 0, 0, 0, 1, 0, 1], [1, 1, 1, 0, 0, 0, 0, 0, 0, 0]], dtype=np.uint8)
@@ -62,6 +63,28 @@ def test_round_trip(n_loci: int) -> None:
     assert unpack(packed, n_loci).tolist() == alleles.tolist()
 
 
+def test_genotypes_of_some_individuals() -> None:
+    genotypes = Genotypes.of(ALLELES)
+    assert (len(genotypes), genotypes.shape, genotypes.packed.tolist()) == (3, (3, 10), PACKED.tolist())
+    assert genotypes.rows(np.array([2, 0, 2])).alleles().tolist() == ALLELES[[2, 0, 2]].tolist()
+    assert genotypes.rows(np.array([], dtype=int)).alleles().shape == (0, 10)
+
+
+@pytest.mark.parametrize("rows", [np.array([1, 2]), slice(1, 3)], ids=["numbers", "slice"])
+def test_consecutive_individuals_are_not_copied(rows: Any) -> None:
+    genotypes = Genotypes.of(ALLELES)
+    some = genotypes.rows(rows)
+    assert some.alleles().tolist() == ALLELES[1:].tolist()
+    assert np.shares_memory(some.packed, genotypes.packed)
+
+
+def test_blocks_of_individuals_and_of_loci() -> None:
+    genotypes = Genotypes.of(ALLELES)
+    found = [(rows, alleles.tolist()) for rows, alleles in genotypes.blocks(2)]
+    assert found == [(slice(0, 2), ALLELES[:2].tolist()), (slice(2, 3), ALLELES[2:].tolist())]
+    assert [alleles.tolist() for alleles in genotypes.locus_blocks(8)] == [ALLELES[:, :8].tolist(), ALLELES[:, 8:].tolist()]
+
+
 def test_parts_by_hand() -> None:
     additive, epistatic = by_hand().parts(PACKED)
     # individual 1: x0 = 1, x1 = x2 = x9 = −1; individual 2: x1 = x9 = 1, x0 = x2 = −1; individual 3: x0 = x1 = x2 = 1, x9 = −1
@@ -77,11 +100,28 @@ def test_parts_ignore_the_spare_bits() -> None:
         assert part.tolist() == clean.tolist()
 
 
+@pytest.mark.parametrize("n", [1, 8, 100])
+@pytest.mark.parametrize("lookup_block", [3, 16])
+def test_parts_are_the_formula(n: int, lookup_block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traits 1 and 2 share their pairs, of which there are 9: more than a byte holds."""
+    monkeypatch.setattr(dataset, "LOOKUP_BLOCK", lookup_block)
+    random = np.random.default_rng(n)
+    alleles, pairs = random.integers(0, 2, (n, 21), dtype=np.uint8), [random.permutation(21)[:18].reshape(-1, 2) for _ in range(2)]
+    effects = Effects(
+        random.standard_normal((21, 3)), np.array(pairs, dtype=np.int32)[[0, 0, 1]], random.standard_normal((3, 9)), np.zeros(3)
+    )
+    x = 2.0 * alleles - 1
+    additive, epistatic = effects.parts(pack(alleles))
+    np.testing.assert_allclose(additive, x @ effects.additive, atol=1e-12)
+    for trait, (first, second) in enumerate(effects.pairs.transpose(0, 2, 1)):
+        np.testing.assert_allclose(epistatic[:, trait], (x[:, first] * x[:, second]) @ effects.epistatic[trait], atol=1e-12)
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     with Dataset(write(tmp_path / "data.h5", TWO_GROUPS)) as data:
         assert (data.n_individuals, data.n_loci, data.n_traits) == (3, 10, 2)
-        assert data.packed().tolist() == PACKED.tolist()
-        assert data.alleles().tolist() == ALLELES.tolist()
+        assert data.genotypes().packed.tolist() == PACKED.tolist()
+        assert data.genotypes().alleles().tolist() == ALLELES.tolist()
         assert data.phenotypes().tolist() == [[0, 1], [2, 3], [4, 5]]
         values = data.genetic_values()
         assert values is not None

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from gpatlas import simulate
-from gpatlas.dataset import ByteArray, Dataset, DatasetError, FloatArray
+from gpatlas.dataset import Dataset, DatasetError, FloatArray, Genotypes
 from gpatlas.evaluation import Fitted, Part, ordered_split, pearson_r, random_splits, run_fit, run_fits, score, summarise, write_table
 from gpatlas.progress import Progress
 from gpatlas.settings import FitSettings, SimulateSettings, build
@@ -33,23 +33,23 @@ class Spy:
     """A fit that predicts `answer`, and records whom it sees: the numbers of the individuals, told by their alleles."""
 
     def __init__(self, data: Dataset, coefficients: FloatArray | None = None) -> None:
-        self.numbers = {alleles.tobytes(): number for number, alleles in enumerate(data.alleles())}
+        self.numbers = {alleles.tobytes(): number for number, alleles in enumerate(data.genotypes().alleles())}
         assert len(self.numbers) == data.n_individuals, "individuals must differ to be told apart"
         self.answer = data.phenotypes() ** 3
         self.coefficients = coefficients
         self.parts: list[tuple[list[int], list[int]]] = []
         self.predicted: list[list[int]] = []
 
-    def rows(self, alleles: ByteArray) -> list[int]:
-        return [self.numbers[row.tobytes()] for row in alleles]
+    def rows(self, genotypes: Genotypes) -> list[int]:
+        return [self.numbers[row.tobytes()] for row in genotypes.alleles()]
 
     def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: Progress) -> Fitted:
         assert self.predicted == [] or len(self.predicted) == len(self.parts)
-        self.parts.append((self.rows(train.alleles), self.rows(validation.alleles)))
+        self.parts.append((self.rows(train.genotypes), self.rows(validation.genotypes)))
         return Fitted(self.predict, self.coefficients, {"penalty": float(len(self.parts)), "note": np.arange(self.answer.shape[1]) * 2.0})
 
-    def predict(self, alleles: ByteArray) -> FloatArray:
-        rows = self.rows(alleles)
+    def predict(self, genotypes: Genotypes) -> FloatArray:
+        rows = self.rows(genotypes)
         self.predicted.append(rows)
         return np.asarray(self.answer[rows])
 
@@ -112,8 +112,8 @@ def test_every_random_split_is_fitted_without_its_test_part(tmp_path: Path) -> N
 
 def test_part_keeps_alleles_and_phenotypes_of_an_individual_together(tmp_path: Path) -> None:
     with Dataset(write_dataset(tmp_path)) as data:
-        part = Part(data.alleles(), data.phenotypes()).rows(np.array([5, 2, 5]))
-        assert np.array_equal(part.alleles, data.alleles()[[5, 2, 5]])
+        part = Part(data.genotypes(), data.phenotypes()).rows(np.array([5, 2, 5]))
+        assert np.array_equal(part.genotypes.alleles(), data.genotypes().alleles()[[5, 2, 5]])
         assert np.array_equal(part.phenotypes, data.phenotypes()[[5, 2, 5]])
 
 
@@ -141,9 +141,9 @@ def test_pearson_r_of_a_constant_is_nan(constant: float, n: int) -> None:
 
 
 def test_score_by_hand() -> None:
-    test = Part(np.zeros((3, 2), dtype=np.uint8), np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 3.0]]))
+    test = Part(Genotypes.of(np.zeros((3, 2), dtype=np.uint8)), np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 3.0]]))
     predicted = np.array([[3.0, 1.0], [2.0, 1.0], [1.0, 7.0]])
-    fitted = Fitted(lambda alleles: predicted, np.array([[1.0, 2.0], [2.0, 4.0]]), {"epochs": 9, "penalty": np.array([0.1, 0.2])})
+    fitted = Fitted(lambda genotypes: predicted, np.array([[1.0, 2.0], [2.0, 4.0]]), {"epochs": 9, "penalty": np.array([0.1, 0.2])})
     table = score(fitted, test, np.array([[1.0, 2.0], [5.0, 1.0]]))
     assert list(table) == ["trait", "pearson_r", "effect_correlation", *MOMENTS, "epochs", "penalty"]
     wanted = {
@@ -161,8 +161,8 @@ def test_score_by_hand() -> None:
 
 
 def test_score_without_coefficients() -> None:
-    test = Part(np.zeros((3, 1), dtype=np.uint8), np.array([[1.0], [2.0], [3.0]]))
-    table = score(Fitted(lambda alleles: test.phenotypes), test, np.array([[1.0], [5.0]]))
+    test = Part(Genotypes.of(np.zeros((3, 1), dtype=np.uint8)), np.array([[1.0], [2.0], [3.0]]))
+    table = score(Fitted(lambda genotypes: test.phenotypes), test, np.array([[1.0], [5.0]]))
     assert list(table) == ["trait", "pearson_r", *MOMENTS]
 
 
@@ -222,7 +222,7 @@ class Twins:
     def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: Progress) -> dict[str, Fitted]:
         number = len(self.spy.parts) + 1.0
         cube = self.spy(train, validation, settings, progress).predict  # the spy's own record is of this model
-        opposite = Fitted(lambda alleles: -self.phenotypes[self.spy.rows(alleles)], columns={"note": -number})
+        opposite = Fitted(lambda genotypes: -self.phenotypes[self.spy.rows(genotypes)], columns={"note": -number})
         return {"cube": Fitted(cube, self.effects, {"penalty": number}), "opposite": opposite}
 
 

@@ -37,11 +37,11 @@ def fit_r(source: Path, hidden_size: int, traits: slice = slice(None)) -> Array:
     """r between genetic value and prediction of each of these traits, learned together by one perceptron."""
     settings = MlpSettings(protocol="holdout", hidden_size=hidden_size, epochs=40, device="cpu")
     with Dataset(source) as data:
-        everyone, genetic_values = Part(data.alleles(), data.phenotypes()[:, traits]), data.genetic_values()
+        everyone, genetic_values = Part(data.genotypes(), data.phenotypes()[:, traits]), data.genetic_values()
         (split,) = ordered_split(data.n_individuals, settings)
     assert genetic_values is not None
     fitted = fit_mlp(everyone.rows(split.train), everyone.rows(split.validation), settings, QUIET)
-    return pearson_r(genetic_values[split.test][:, traits], fitted.predict(everyone.alleles[split.test]))
+    return pearson_r(genetic_values[split.test][:, traits], fitted.predict(everyone.rows(split.test).genotypes))
 
 
 def gains(source: Path, hidden_size: int, traits: tuple[int, ...]) -> Array:

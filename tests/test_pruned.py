@@ -12,16 +12,18 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.functional import l1_loss
 
 from gpatlas import networks, pruned, simulate
-from gpatlas.dataset import Dataset
+from gpatlas.dataset import Dataset, Genotypes
 from gpatlas.evaluation import Part, pearson_r
-from gpatlas.networks import OneHot, Trained, Training, fit_mlp, one_hot
+from gpatlas.networks import Trained, Training, fit_mlp
 from gpatlas.progress import Progress
 from gpatlas.pruned import describe, fit_pruned, importance, rank, share_of_causal, sorted_columns, train_lasso
 from gpatlas.ridge import run as run_ridge
 from gpatlas.settings import MlpSettings, PrunedSettings, RidgeSettings, SimulateSettings, build
+from gpatlas.steps import Columns, Inputs
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +41,7 @@ def part(n: int, seed: int, n_loci: int = 12, n_traits: int = 2) -> Part:
     random = np.random.default_rng(seed)
     alleles = random.integers(0, 2, (n, n_loci), dtype=np.uint8)
     effects = np.array([[1.0, -0.5], [0.7, 1.0], [-0.4, 0.8]])[:, :n_traits]
-    return Part(alleles, alleles[:, :3] @ effects + 0.1 * random.standard_normal((n, n_traits)))
+    return Part(Genotypes.of(alleles), alleles[:, :3] @ effects + 0.1 * random.standard_normal((n, n_traits)))
 
 
 TRAIN, VALIDATION, TEST = part(200, 1), part(60, 2), part(60, 3)
@@ -108,19 +110,17 @@ def test_importance_is_the_largest_absolute_weight_over_traits() -> None:
     weights = [[0.1, -0.9, 0.0, 0.2], [-0.5, 0.3, 0.0, 0.25], [0.4, 0.0, -0.125, -0.3]]
     linear.weight.data = torch.tensor(weights)
     linear.bias.data = torch.tensor([9.0, -9.0, 9.0])
-    trained = Trained(nn.Sequential(OneHot(), linear), torch.device("cpu"), Training(1, 0.0))
+    trained = Trained(linear, None, torch.device("cpu"), Training(1, 0.0))
     np.testing.assert_allclose(importance(trained), [0.5, 0.9, 0.125, 0.3], rtol=1e-6)
 
 
-@pytest.mark.parametrize("columns", [[0], [7], [0, 1, 2, 3, 4, 5, 6, 7], [1, 2, 6], [5, 0, 5]])
-def test_columns_are_those_of_the_one_hot_encoding(columns: list[int]) -> None:
-    alleles = torch.from_numpy(np.random.default_rng(1).integers(0, 2, (30, 4), dtype=np.uint8))
-    chosen = OneHot(np.array(columns, dtype=np.int64))(alleles)
-    assert chosen.dtype == torch.float32
-    assert torch.equal(chosen, one_hot(alleles)[:, columns])
-
-
 # The lasso
+
+
+def one_hot(part: Part, columns: Columns) -> Array:
+    """(n, k)"""
+    inputs = Inputs.of(part.genotypes, columns, torch.device("cpu"))
+    return inputs.expand(inputs.bits).double().numpy()
 
 
 def one_step(part: Part, seed: int, penalty: float, columns: list[int]) -> Array:
@@ -128,7 +128,7 @@ def one_step(part: Part, seed: int, penalty: float, columns: list[int]) -> Array
     torch.manual_seed(seed)
     start = nn.Linear(len(columns), part.phenotypes.shape[1])
     weight, bias = (parameter.detach().numpy().astype(float) for parameter in (start.weight, start.bias))
-    x = one_hot(torch.from_numpy(part.alleles)).numpy().astype(float)[:, columns]
+    x = one_hot(part, np.array(columns))
     sign = np.sign(x @ weight.T + bias - part.phenotypes) / part.phenotypes.size
     weight, bias = weight - 0.1 * (sign.T @ x + penalty * np.sign(weight)), bias - 0.1 * sign.sum(axis=0)
     return np.asarray(x @ weight.T + bias)
@@ -142,7 +142,7 @@ def test_one_step_of_the_lasso_by_hand(values: dict[str, float], columns: list[i
     own = settings(lasso_epochs=1, seed=5, **values)
     lasso = train_lasso(train, train, own, None if columns is None else np.array(columns, dtype=np.int64))
     expected = one_step(train, 5, values.get("lasso_penalty", 0.001), columns or list(range(24)))
-    np.testing.assert_allclose(lasso.predict(train.alleles), expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(lasso.predict(train.genotypes), expected, rtol=0, atol=2e-6)
     # the default's step moves a weight by 1e-4: without it the predictions would be further off than the tolerance
     assert abs(one_step(train, 5, 0.0, [0, 1]) - one_step(train, 5, 0.001, [0, 1])).max() > 2e-5
 
@@ -158,16 +158,13 @@ def test_lasso_is_trained_as_the_study_says(monkeypatch: pytest.MonkeyPatch) -> 
     values: dict[str, Any] = {"learning_rate": 0.1, "epochs": 200, "patience": 20, "min_delta": 0.001}
     values |= {"protocol": "holdout", "seed": 7, "threads": None, "device": "cpu", "batch_size": 64}
     assert used.model_dump() == values
-    network = nn.Sequential(OneHot(), recipe.network(6, 2))
-    (linear,) = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    optimiser = recipe.optimiser(network)
-    assert type(optimiser) is torch.optim.SGD
-    assert [(group["lr"], group["weight_decay"], group["momentum"]) for group in optimiser.param_groups] == [(0.1, 0, 0)]
-    penalty: Tensor = recipe.penalty(network)
-    assert float(penalty.detach()) == pytest.approx(0.001 * float(linear.weight.detach().abs().sum()))
-    gradients = torch.autograd.grad(penalty, [linear.weight, linear.bias], allow_unused=True)
-    torch.testing.assert_close(gradients[0], 0.001 * linear.weight.detach().sign())
-    assert gradients[1] is None
+    linear, expected = recipe.network(24, 2), nn.Linear(24, 2)
+    expected.load_state_dict(linear.state_dict())
+    inputs, wanted = torch.from_numpy(one_hot(TRAIN, np.arange(24))).float(), torch.from_numpy(TRAIN.phenotypes).float()
+    recipe.step(linear)(inputs, wanted, 0.1)
+    (l1_loss(expected(inputs), wanted) + 0.001 * expected.weight.abs().sum()).backward()
+    torch.optim.SGD(expected.parameters(), 0.1).step()
+    torch.testing.assert_close(list(linear.parameters()), list(expected.parameters()), rtol=0, atol=1e-6)
 
 
 def test_a_large_penalty_leaves_only_causal_columns() -> None:
@@ -231,7 +228,7 @@ def test_reused_trials_train_each_choice_of_columns_and_rate_once(monkeypatch: p
     assert reused[2]["max_columns"].nunique() > 1
     assert reused[2]["loss"].tolist() == plain[2]["loss"].tolist()
     for model in MODELS:
-        np.testing.assert_array_equal(reused[0][model].predict(TEST.alleles), plain[0][model].predict(TEST.alleles))
+        np.testing.assert_array_equal(reused[0][model].predict(TEST.genotypes), plain[0][model].predict(TEST.genotypes))
 
 
 def test_columns_kept_are_the_most_important_ones() -> None:
@@ -260,11 +257,12 @@ def test_pruned_models_see_only_the_kept_columns() -> None:
     models, kept, _ = fit_pruned(TRAIN, VALIDATION, settings(n_trials=1, min_columns=3, max_columns=3), QUIET)
     others = sorted(set(range(12)) - set(kept.index // 2))
     assert len(others) >= 9
-    changed = TEST.alleles.copy()
-    changed[:, others] ^= 1
+    alleles = TEST.genotypes.alleles()
+    alleles[:, others] ^= 1
+    changed = Genotypes.of(alleles)
     for model in ("pruned_linear", "pruned_mlp"):
-        np.testing.assert_array_equal(models[model].predict(changed), models[model].predict(TEST.alleles))
-    assert (models["lasso"].predict(changed) != models["lasso"].predict(TEST.alleles)).any()
+        np.testing.assert_array_equal(models[model].predict(changed), models[model].predict(TEST.genotypes))
+    assert (models["lasso"].predict(changed) != models["lasso"].predict(TEST.genotypes)).any()
 
 
 def test_perceptron_on_all_columns_is_the_plain_one() -> None:
@@ -275,8 +273,8 @@ def test_perceptron_on_all_columns_is_the_plain_one() -> None:
     rate = models["pruned_mlp"].columns["learning_rate"]
     shared = own.model_dump(include=set(MlpSettings.model_fields)) | {"learning_rate": rate}
     plain = fit_mlp(TRAIN, VALIDATION, MlpSettings(**shared), QUIET)
-    np.testing.assert_array_equal(models["pruned_mlp"].predict(TEST.alleles), plain.predict(TEST.alleles))
-    lasso, linear = (models[name].predict(TEST.alleles) for name in ("lasso", "pruned_linear"))
+    np.testing.assert_array_equal(models["pruned_mlp"].predict(TEST.genotypes), plain.predict(TEST.genotypes))
+    lasso, linear = (models[name].predict(TEST.genotypes) for name in ("lasso", "pruned_linear"))
     np.testing.assert_array_equal(lasso, linear)
 
 
@@ -286,7 +284,7 @@ def test_everything_is_the_same_on_every_run_and_the_columns_whatever_the_trials
     pd.testing.assert_series_equal(runs[0][1], runs[1][1])
     pd.testing.assert_frame_equal(runs[0][2], runs[1][2], check_exact=True)
     for model in MODELS:
-        np.testing.assert_array_equal(runs[0][0][model].predict(TEST.alleles), runs[1][0][model].predict(TEST.alleles))
+        np.testing.assert_array_equal(runs[0][0][model].predict(TEST.genotypes), runs[1][0][model].predict(TEST.genotypes))
     longest = max((kept for _, kept, _ in runs), key=len)
     for _, kept, trials in runs:
         pd.testing.assert_series_equal(kept, longest[: len(kept)])
@@ -399,13 +397,14 @@ def test_perceptron_on_the_best_columns_beats_one_on_all(seed: int) -> None:
     alleles = np.random.default_rng(seed).integers(0, 2, (1500, 150), dtype=np.uint8)
     first, second, third = 2.0 * alleles[:, :3].T - 1
     phenotypes = (first * second + third + 0.5 * first + 0.5 * second)[:, None]
-    train, validation, test = (Part(alleles[rows], phenotypes[rows]) for rows in (slice(1000), slice(1000, 1250), slice(1250, None)))
+    everyone = Part(Genotypes.of(alleles), phenotypes)
+    train, validation, test = (everyone.rows(np.arange(*rows)) for rows in ((0, 1000), (1000, 1250), (1250, 1500)))
     own = settings(hidden_size=16, epochs=25, lasso_epochs=100, n_trials=1, min_columns=8, max_columns=8, learning_rates=(0.01,))
     models, kept, _ = fit_pruned(train, validation, own, QUIET)
     assert set(kept.index[:6]) == set(range(6))
     shared = own.model_dump(include=set(MlpSettings.model_fields)) | {"learning_rate": 0.01}
     models["all"] = fit_mlp(train, validation, MlpSettings(**shared), QUIET)
-    r = {name: float(pearson_r(test.phenotypes, fitted.predict(test.alleles))[0]) for name, fitted in models.items()}
+    r = {name: float(pearson_r(test.phenotypes, fitted.predict(test.genotypes))[0]) for name, fitted in models.items()}
     assert r["pruned_mlp"] > 0.98
     assert r["all"] < 0.9
     se = 1 / np.sqrt(250 - 3)  # of atanh r

@@ -31,7 +31,7 @@ from gpatlas.stages import STAGES
 
 SIMULATE_KEYS = "block_size, genetic_correlation, h2, independent, n_individuals, n_loci, n_qtl, n_traits, rel_aa, seed"
 MLP_KEYS = (
-    "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_trials, patience, protocol, prune_trials, "
+    "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_trials, patience, precision, protocol, prune_trials, "
     "reuse_trials, seed, threads, tune, weight_decay"
 )
 RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
@@ -173,6 +173,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "prune_trials": False,
         "hidden_size": 4096,
         "weight_decay": 1e-5,
+        "precision": "fp32",
         "tune": False,
     },
     "fit-pruned": {
@@ -191,6 +192,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "prune_trials": False,
         "hidden_size": 4096,
         "weight_decay": 1e-5,
+        "precision": "fp32",
         "lasso_penalty": 0.001,
         "lasso_learning_rate": 0.1,
         "lasso_epochs": 200,

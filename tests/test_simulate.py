@@ -4,6 +4,7 @@ Everything is recomputed from the arrays of the file in plain numpy. A tolerance
 derived where it is used; n is the number of individuals, q of QTL, h the heritability.
 """
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -190,6 +191,32 @@ def test_draws_have_streams_of_their_own(tmp_path: Path) -> None:
     other_traits, _ = simulate(tmp_path, n_individuals=50, rel_aa=(3.0, 0.0), h2=0.5)
     assert all(np.array_equal(first[name], noisier[name]) for name in ARRAYS if name != "phenotypes")
     assert np.array_equal(first["genotypes"], other_traits["genotypes"])
+
+
+GOLDEN: dict[str, tuple[dict[str, Any], str, list[float], float]] = {
+    "neutral loci": (
+        {"n_individuals": 5000, "n_loci": 83, "n_qtl": 40, "h2": 0.5, "seed": 7},
+        "bba6d04fa9257b1c0c8ec20843434ce862844228c2833d6d47c0669e437f9681",
+        [-0.5641235913704299, -1.4086231376303302, 0.6121531656419352, -0.2729816696206791, -1.5195001439658316],
+        49821.28518994819,
+    ),
+    "one group": (
+        {"n_individuals": 500, "n_loci": 60, "n_qtl": 60, "h2": 0.5, "seed": 7, **GROUP, "genetic_correlation": 0.5},
+        "a78be5352669129aa1ea1c45ac3594f2948b1ff6dc317728f4ea28f8e1d1cb6d",
+        [0.7939528424979004, 1.9826779031725872, 1.3833030062157408],
+        2937.8304471536603,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GOLDEN)
+def test_a_seed_means_the_same_population_forever(tmp_path: Path, case: str) -> None:
+    """The genotypes' bytes; of the phenotypes the last individual and the sum of squares, but for rounding by another libm."""
+    values, checksum, last, squares = GOLDEN[case]
+    arrays, _ = simulate(tmp_path, **values)
+    assert hashlib.sha256(arrays["genotypes"].tobytes()).hexdigest() == checksum
+    np.testing.assert_allclose(arrays["phenotypes"][-1], last, rtol=1e-11)
+    np.testing.assert_allclose((arrays["phenotypes"] ** 2).sum(), squares, rtol=1e-11)
 
 
 # The distributions

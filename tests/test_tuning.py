@@ -22,6 +22,7 @@ import torch
 
 from gpatlas import simulate
 from gpatlas.cli import main
+from gpatlas.dataset import Genotypes
 from gpatlas.evaluation import Part
 from gpatlas.networks import Diverged, fit_mlp
 from gpatlas.progress import Progress
@@ -325,12 +326,8 @@ def parts() -> tuple[Part, Part, Part]:
     random = np.random.default_rng(1)
     alleles = random.integers(0, 2, (400, 10), dtype=np.uint8)
     phenotypes = alleles @ random.standard_normal((10, 2)) + 0.1 * random.standard_normal((400, 2))
-    rows = np.split(np.arange(400), [300, 350])
-    return (
-        Part(alleles[rows[0]], phenotypes[rows[0]]),
-        Part(alleles[rows[1]], phenotypes[rows[1]]),
-        Part(alleles[rows[2]], phenotypes[rows[2]]),
-    )
+    everyone = Part(Genotypes.of(alleles), phenotypes)
+    return everyone.rows(np.arange(300)), everyone.rows(np.arange(300, 350)), everyone.rows(np.arange(350, 400))
 
 
 @pytest.mark.parametrize("protocol", ["paper", "holdout"])
@@ -342,7 +339,7 @@ def test_refit_is_the_plain_fit_at_the_chosen_rate(seed: int, protocol: str) -> 
     rate = fitted.columns["learning_rate"]
     assert rate == best_rate(trials)
     plain = fit_mlp(train, validation, settings.model_copy(update={"learning_rate": rate}), Recorder())
-    np.testing.assert_array_equal(fitted.predict(test.alleles), plain.predict(test.alleles))
+    np.testing.assert_array_equal(fitted.predict(test.genotypes), plain.predict(test.genotypes))
     assert fitted.columns == {**plain.columns, "learning_rate": rate}
 
 
@@ -364,7 +361,7 @@ def test_learning_rate_of_the_settings_does_not_matter_to_a_tuned_fit() -> None:
     train, validation, test = parts()
     first, second = (MlpSettings(**SMALL, tune=True, learning_rate=rate) for rate in (0.01, 0.3))
     (one, trials), (other, other_trials) = (fit_tuned_mlp(train, validation, settings, Recorder()) for settings in (first, second))
-    np.testing.assert_array_equal(one.predict(test.alleles), other.predict(test.alleles))
+    np.testing.assert_array_equal(one.predict(test.genotypes), other.predict(test.genotypes))
     pd.testing.assert_frame_equal(trials, other_trials, check_exact=True)
 
 
@@ -375,7 +372,7 @@ def test_reused_trials_give_the_same_fit(rates: tuple[float, ...]) -> None:
         MlpSettings(**{**SMALL, "n_trials": 6}, tune=True, learning_rates=rates, reuse_trials=reuse) for reuse in (False, True)
     )
     (first, trials), (second, fewer) = (fit_tuned_mlp(train, validation, settings, Recorder()) for settings in (plain, reused))
-    np.testing.assert_array_equal(first.predict(test.alleles), second.predict(test.alleles))
+    np.testing.assert_array_equal(first.predict(test.genotypes), second.predict(test.genotypes))
     assert first.columns == second.columns
     assert fewer["loss"].tolist() == trials["loss"].tolist()
     assert fewer["reused"].any()

@@ -1,0 +1,75 @@
+"""Benchmarks: `python tests/benchmarks` writes results/bench/, in about half an hour on two idle cores."""
+
+import argparse
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from costs import costs, draw
+from measure import PROJECT, machine
+
+MODULES = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
+COLUMNS = ["work", "ours_seconds", "study_seconds", "ratio", "fraction_of_peak", "peak_memory_mb", "disk_mb"]
+TEXT = """# Benchmarks
+
+Ours and the study's way take turns, so that both meet the same load; times are medians of three, in seconds. The study's way is
+written anew in `tests/benchmarks/`, at its own cost. `make bench` repeats all this into `results/bench/`.
+
+{machine}
+
+{table}
+
+`fraction_of_peak`: floating-point operations a second of the matrix products, of those that one large matrix product reaches here.
+Peak memory is that of the whole process. A GPU was not measured.
+
+![Seconds and peak memory of four stages against individuals and loci](cost.png)
+"""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--quick", action="store_true", help="tiny sizes, once: tries the benchmarks, measures nothing")
+    arguments.add_argument("--only", choices=MODULES, help="print this module's rows alone, write nothing")
+    arguments.add_argument("--out", type=Path, default=PROJECT / "results" / "bench", help="folder to write")
+    options = arguments.parse_args()
+    table = pd.DataFrame(measured([options.only] if options.only else MODULES, options.quick))
+    if not options.only:
+        write(table, pd.DataFrame(costs(options.quick)), options.out)
+
+
+def measured(modules: list[str], quick: bool) -> Iterator[dict[str, Any]]:
+    """The rows of all modules, each printed as soon as it is there."""
+    for module in modules:
+        for row in importlib.import_module(module).rows(quick):
+            print("  ".join(f"{name} {shown(value)}" for name, value in row.items()), flush=True)
+            yield row
+
+
+def write(table: pd.DataFrame, costs: pd.DataFrame, out: Path) -> None:
+    """benchmarks.csv, costs.csv, cost.png and BENCHMARKS.md, which with cost.png goes to docs/ by hand."""
+    out.mkdir(parents=True, exist_ok=True)
+    table = table.reindex(columns=COLUMNS)
+    table.to_csv(out / "benchmarks.csv", index=False)
+    costs.to_csv(out / "costs.csv", index=False)
+    draw(costs, out / "cost.png")
+    facts = markdown(["", ""], [[name, fact] for name, fact in machine().items()])
+    cells = [[shown(value) for value in row] for row in table.itertuples(index=False)]
+    (out / "BENCHMARKS.md").write_text(TEXT.format(machine=facts, table=markdown(COLUMNS, cells)))
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def shown(value: Any) -> str:
+    """Three digits; nothing where nothing was measured."""
+    if isinstance(value, str):
+        return value
+    return "" if pd.isna(value) else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+if __name__ == "__main__":
+    main()
