@@ -31,8 +31,8 @@ from gpatlas.stages import STAGES
 
 SIMULATE_KEYS = "block_size, genetic_correlation, h2, independent, n_individuals, n_loci, n_qtl, n_traits, rel_aa, seed"
 MLP_KEYS = (
-    "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_trials, patience, precision, protocol, prune_trials, "
-    "reuse_trials, seed, threads, tune, weight_decay"
+    "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_trials, patience, precision, protocol, "
+    "prune_trials, reuse_trials, seed, threads, tune, weight_decay"
 )
 RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 ONE_GROUP = {"rel_aa": (1.0,), "n_traits": 10}
