@@ -1,6 +1,7 @@
 """Help for tests that run the driver as a person does: in a process of its own, on a results folder of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -35,7 +36,12 @@ def start(config: Path, results: Path, *flags: str, task: str = "RunAll", projec
     command = [sys.executable, "-m", "luigi", "--module", "pipeline", task, "--config", str(config), "--results", str(results)]
     environment = {**ENVIRONMENT, "PYTHONPATH": str(project)}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment, **options}
-    return subprocess.Popen([*command, "--workers", "2", *flags], cwd=project, **streams)
+    # A shell's background job hands on that it ignores Ctrl-C.
+    return subprocess.Popen([*command, "--workers", "2", *flags], cwd=project, preexec_fn=hear_ctrl_c, **streams)
+
+
+def hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(config: Path, results: Path, *flags: str, **options: Any) -> tuple[int, str]:

@@ -120,7 +120,7 @@ def test_every_golden_scenario_is_tested() -> None:
 @pytest.mark.parametrize("scenario", GOLDEN)
 def test_golden_scenarios(simulate: Simulate, scenario: str) -> None:
     with Dataset(simulate(GOLDEN[scenario])) as data:
-        phenotypes, packed = data.phenotypes(), data.packed()
+        phenotypes, packed = data.phenotypes(), data.genotypes().packed
     expected = golden().loc[scenario]
     assert [hashlib.sha256(packed.tobytes()).hexdigest()] == expected["genotypes_packed_sha256"].unique().tolist()
     test = phenotypes[-split_sizes(len(phenotypes), "paper")[1] :]
@@ -152,7 +152,7 @@ def test_archived_scenarios_to_the_last_digit(simulate: Simulate, tmp_path: Path
     quiet = Progress("import-alphasimr", io.StringIO())
     alphasimr.run(settings, DATA / f"alphasimr_{ARCHIVED[scenario]}_input.tar.xz", tmp_path / "archived.h5", quiet)
     with Dataset(tmp_path / "archived.h5") as archived, Dataset(simulate(GOLDEN[scenario])) as data:
-        assert np.array_equal(data.packed(), archived.packed())
+        assert np.array_equal(data.genotypes().packed, archived.genotypes().packed)
         np.testing.assert_allclose(digits(data.phenotypes()), archived.phenotypes(), rtol=0, atol=tolerance)
         effects, expected = data.effects(), archived.effects()
         np.testing.assert_allclose(digits(effects.additive), expected.additive, rtol=0, atol=tolerance)
@@ -164,7 +164,7 @@ def test_archived_scenarios_to_the_last_digit(simulate: Simulate, tmp_path: Path
 def test_effects_make_the_genetic_values(simulate: Simulate, flags: str) -> None:
     with Dataset(simulate(flags)) as data:
         effects, attributes, genetic_values = data.effects(), data.attributes, data.genetic_values()
-        additive, epistatic = effects.parts(data.packed())
+        additive, epistatic = effects.parts(data.genotypes().packed)
     assert genetic_values is not None
     np.testing.assert_allclose(genetic_values, effects.intercept + additive + epistatic, rtol=0, atol=1e-12)
     np.testing.assert_allclose(genetic_values.var(axis=0), 1, rtol=1e-12)
@@ -176,7 +176,7 @@ def test_effects_make_the_genetic_values(simulate: Simulate, flags: str) -> None
 @pytest.mark.parametrize("flags", SMALL.values(), ids=SMALL)
 def test_spare_bits_are_0(simulate: Simulate, flags: str) -> None:
     with Dataset(simulate(flags)) as data:
-        bits = np.unpackbits(data.packed(), axis=1, bitorder="little")
+        bits = np.unpackbits(data.genotypes().packed, axis=1, bitorder="little")
         assert not bits[:, data.n_loci :].any()
         assert bits[:, : data.n_loci].any(axis=0).all()
 
