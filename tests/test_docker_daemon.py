@@ -19,6 +19,10 @@ PID_FILE = Path("/var/run/docker.pid")
 CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
 
 
+def engine() -> list[int]:
+    return [pid for pid, command in processes("dockerd").items() if Path(command.split()[0]).name == "dockerd"]
+
+
 def answers() -> bool:
     try:
         return bool(docker.from_env().ping())
@@ -36,8 +40,9 @@ def test_a_run_survives_the_engine(tmp_path: Path, number: signal.Signals) -> No
     study = write_study(tmp_path / "study.yaml", {"protocol": "holdout", "experiments": {"scaling": experiment}})
     driver = start(study, tmp_path / "results", *LOCAL, "--runner", "docker")
     wait_for(lambda: b'"loss"' in b"".join(path.read_bytes() for path in tmp_path.glob("results/store/scaling/*/mlp-*.part/log.txt")))
-    os.kill(int(PID_FILE.read_text()), number)
-    wait_for(lambda: not answers() and not processes("containerd", "--config"))
+    (running,) = engine()
+    os.kill(running, number)
+    wait_for(lambda: not engine() and not processes("containerd", "--config"))
     for left in (PID_FILE, CONTAINERD_PID_FILE):
         left.unlink(missing_ok=True)  # else the new engine waits for the zombies of the old one, where nobody reaps them
     with (tmp_path / "dockerd.log").open("w") as log:
