@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from gpatlas.evaluation import write_table
 from gpatlas.progress import Progress
 from gpatlas.settings import CollectSettings
 
@@ -29,4 +28,4 @@ def run(settings: CollectSettings, source: Path, out: Path, progress: Progress) 
         tables.append(table)
         progress(number, len(entries))
     # convert_dtypes: whole numbers stay whole where a model's table lacks the column
-    write_table(pd.concat(tables, ignore_index=True).convert_dtypes(), out)
+    pd.concat(tables, ignore_index=True).convert_dtypes().to_csv(out, index=False)

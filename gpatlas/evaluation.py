@@ -1,5 +1,7 @@
 """How a fit is scored: splits, predictions on individuals it never saw, a table with one row per trait."""
 
+import csv
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from gpatlas.dataset import Dataset, DatasetError, FloatArray, Genotypes, Rows
 from gpatlas.progress import Progress
@@ -47,6 +48,7 @@ class Split:
     test: Rows
 
 
+Row = dict[str, Any]  # of a table; what it lacks, or is NaN, is missing
 Fit = Callable[[Part, Part, Any, Progress], Fitted]
 FitSeveral = Callable[[Part, Part, Any, Progress], dict[str, Fitted]]
 
@@ -76,45 +78,56 @@ def pearson_r(first: FloatArray, second: FloatArray) -> FloatArray:
     return r
 
 
-def score(fitted: Fitted, test: Part, true_effects: FloatArray) -> pd.DataFrame:
+def score(fitted: Fitted, test: Part, true_effects: FloatArray) -> list[Row]:
     """One row per trait: r, mean and standard deviation of truth and prediction, and the model's own columns.
 
     `true_effects`: additive effects (n_loci, T), to correlate with the model's coefficients.
     """
     predicted = fitted.predict(test.genotypes)
-    columns: dict[str, Any] = {"trait": np.arange(1, predicted.shape[1] + 1), "pearson_r": pearson_r(test.phenotypes, predicted)}
+    n_traits = predicted.shape[1]
+    columns: dict[str, Any] = {"trait": np.arange(1, n_traits + 1), "pearson_r": pearson_r(test.phenotypes, predicted)}
     if fitted.coefficients is not None:
         columns["effect_correlation"] = pearson_r(true_effects, fitted.coefficients)
     for name, values in (("truth", test.phenotypes), ("prediction", predicted)):
         columns[f"{name}_mean"], columns[f"{name}_sd"] = values.mean(axis=0), values.std(axis=0)
-    return pd.DataFrame({**columns, **fitted.columns})
+    columns |= fitted.columns
+    by_trait = zip(*(np.broadcast_to(values, n_traits).tolist() for values in columns.values()), strict=True)
+    return [dict(zip(columns, values, strict=True)) for values in by_trait]
 
 
 SPREAD = ("pearson_r", "effect_correlation", "penalty")
 
 
-def summarise(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """The mean of every column over splits; where there are several, also the standard deviation of those in SPREAD."""
+def summarise(tables: list[list[Row]]) -> list[Row]:
+    """The mean of every column over splits; where there are several, also the standard deviation of those in SPREAD.
+
+    A split whose value is NaN does not count.
+    """
     if len(tables) == 1:
         return tables[0]
-    by_trait = pd.concat(tables).groupby("trait")
-    table = by_trait.mean()
-    for name in SPREAD:
-        if name in table:
-            table.insert(list(table).index(name) + 1, f"{name}_sd", by_trait[name].std())
-    return table.reset_index()
+    return [{"trait": rows[0]["trait"], **_over_splits(rows)} for rows in zip(*tables, strict=True)]
+
+
+def _over_splits(rows: tuple[Row, ...]) -> Row:
+    summary: Row = {}
+    for name in (name for name in rows[0] if name != "trait"):
+        values = [row[name] for row in rows if not math.isnan(row[name])]
+        summary[name] = float(np.mean(values)) if values else math.nan
+        if name in SPREAD:
+            summary[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+    return summary
 
 
 def run_fit(
     model: str, fit: Fit, splits: list[Split], settings: FitSettings, data: Dataset, progress: Progress, traits: slice = slice(None)
-) -> pd.DataFrame:
+) -> list[Row]:
     """`run_fits` for a fit of one model."""
     return run_fits(lambda *arguments: {model: fit(*arguments)}, splits, settings, data, progress, traits)
 
 
 def run_fits(
     fit: FitSeveral, splits: list[Split], settings: FitSettings, data: Dataset, progress: Progress, traits: slice = slice(None)
-) -> pd.DataFrame:
+) -> list[Row]:
     """Fit and score models on every split of `data`: a row per model and trait, with the population's parameters as columns.
 
     `fit` receives training and validation individuals only; the test part is predicted once, after it returns.
@@ -123,20 +136,19 @@ def run_fits(
     everyone = Part(data.genotypes(), data.phenotypes()[:, traits])
     _check(everyone, splits, data)
     true_effects, started = data.effects().additive[:, traits], time.perf_counter()
-    scores: dict[str, list[pd.DataFrame]] = {}
+    scores: dict[str, list[list[Row]]] = {}
     for split in splits:
         models = fit(everyone.rows(split.train), everyone.rows(split.validation), settings, progress)
         for model, fitted in models.items():
             scores.setdefault(model, []).append(score(fitted, everyone.rows(split.test), true_effects))
-    facts: dict[str, Any] = {"protocol": settings.protocol, "n_train": len(split.train), "n_test": len(split.test), "seed": settings.seed}
+    facts: Row = {"protocol": settings.protocol, "n_train": len(split.train), "n_test": len(split.test), "seed": settings.seed}
     facts["seconds"] = round(time.perf_counter() - started, 3)
-    tables = []
-    for model, of_splits in scores.items():
-        table = summarise(of_splits).assign(**facts)
-        table["trait"] += traits.start or 0
-        table.insert(0, "model", model)
-        tables.append(pd.concat([table, pd.DataFrame(data.facts()[traits])], axis=1))
-    return pd.concat(tables, ignore_index=True)
+    population = data.facts()[traits]
+    return [
+        {"model": model, **row, "trait": row["trait"] + (traits.start or 0), **facts, **of_trait}
+        for model, of_splits in scores.items()
+        for row, of_trait in zip(summarise(of_splits), population, strict=True)
+    ]
 
 
 def _check(everyone: Part, splits: list[Split], data: Dataset) -> None:
@@ -155,6 +167,10 @@ def beside(out: Path, what: str) -> Path:
     return out.with_name(f"{out.name.removesuffix('.csv')}.{what}.csv")
 
 
-def write_table(table: pd.DataFrame, out: Path) -> None:
-    """CSV; numbers in their shortest exact form."""
-    table.to_csv(out, index=False)
+def write_table(rows: list[Row], out: Path) -> None:
+    """CSV; numbers in their shortest exact form, what is missing or NaN empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: value for name, value in row.items() if value == value} for row in rows)

@@ -35,7 +35,7 @@ def run_mlp(settings: MlpSettings, source: Path, out: Path, progress: Progress) 
 
     def fit(train: Part, validation: Part, settings: MlpSettings, progress: Progress) -> Fitted:
         fitted, trials = fit_tuned_mlp(train, validation, settings, progress)
-        write_table(trials, beside(out, "trials"))
+        trials.to_csv(beside(out, "trials"), index=False)
         return fitted
 
     return run_network("mlp", fit, settings, source, out, progress)

@@ -25,8 +25,8 @@ def run(settings: PrunedSettings, source: Path, out: Path, progress: Progress) -
 
         def fit(train: Part, validation: Part, settings: PrunedSettings, progress: Progress) -> dict[str, Fitted]:
             models, kept, trials = fit_pruned(train, validation, settings, progress)
-            write_table(trials, beside(out, "trials"))
-            write_table(describe(kept, causal), beside(out, "columns"))
+            trials.to_csv(beside(out, "trials"), index=False)
+            describe(kept, causal).to_csv(beside(out, "columns"), index=False)
             found = {"n_columns": len(kept), "causal_found": share_of_causal(kept.index.to_numpy(), causal)}
             return {name: replace(fitted, columns={**fitted.columns, **found}) for name, fitted in models.items()}
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from gpatlas.dataset import ByteArray, Dataset, FloatArray, Genotypes, blocks
-from gpatlas.evaluation import Fitted, Part, Split, ordered_split, random_splits, run_fit, write_table
+from gpatlas.evaluation import Fitted, Part, Row, Split, ordered_split, random_splits, run_fit, write_table
 from gpatlas.progress import Progress
 from gpatlas.settings import RidgeSettings
 
@@ -24,7 +23,7 @@ def run(settings: RidgeSettings, source: Path, out: Path, progress: Progress) ->
         write_table(fit_dataset(settings, data, progress), out)
 
 
-def fit_dataset(settings: RidgeSettings, data: Dataset, progress: Progress) -> pd.DataFrame:
+def fit_dataset(settings: RidgeSettings, data: Dataset, progress: Progress) -> list[Row]:
     """The table of one dataset."""
     plan = plan_splits(settings, data.n_individuals, data.n_traits)
     done, total = itertools.count(1), sum(len(splits) for _, splits in plan)
@@ -34,8 +33,7 @@ def fit_dataset(settings: RidgeSettings, data: Dataset, progress: Progress) -> p
         progress(next(done), total)
         return fitted
 
-    tables = [run_fit("ridge", fit, splits, settings, data, progress, traits) for traits, splits in plan]
-    return pd.concat(tables, ignore_index=True)
+    return [row for traits, splits in plan for row in run_fit("ridge", fit, splits, settings, data, progress, traits)]
 
 
 def plan_splits(settings: RidgeSettings, n_individuals: int, n_traits: int) -> list[tuple[slice, list[Split]]]:

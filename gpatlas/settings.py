@@ -152,7 +152,7 @@ class TuningSettings(NeuralSettings):
     hidden_size: Positive = Field(4096, description="units of each hidden layer of the multilayer perceptron")
     weight_decay: Float = Field(1e-5, description="AdamW's weight decay", ge=0)
     precision: Precision = Field(
-        "fp32", description="of the products in training; auto: bf16 on 1024 hidden units and more where the processor or GPU has it"
+        "fp32", description="of the products in training; auto: bf16 on 1024 hidden units and more where it is faster"
     )
 
 

@@ -51,15 +51,15 @@ class Stage:
 
 DATA, TABLE, FIGURE = "data.h5", "table.csv", "figure.png"
 ARRAYS = ("h5py", "numpy")
-NETWORKS = (*ARRAYS, "pandas", "torch")
-TUNED = (*NETWORKS, "optuna")
+NETWORKS = (*ARRAYS, "torch")
+TUNED = (*NETWORKS, "optuna", "pandas")
 
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("simulate", 1, settings.SimulateSettings, "gpatlas.simulate:run", None, DATA, ARRAYS),
         Stage("import-alphasimr", 1, settings.ImportSettings, "gpatlas.alphasimr:run", "from", DATA, ARRAYS),
-        Stage("fit-ridge", 1, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, (*ARRAYS, "pandas")),
+        Stage("fit-ridge", 2, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, ARRAYS),
         Stage("fit-linear-sgd", 2, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
         Stage("fit-mlp", 2, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, TUNED),
         Stage("fit-pruned", 2, settings.PrunedSettings, "gpatlas.pruned:run", "data", TABLE, TUNED),

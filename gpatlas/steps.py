@@ -20,7 +20,7 @@ Columns = npt.NDArray[np.int64]
 Step = Callable[[Tensor, Tensor, float], None]  # inputs (B, k), phenotypes (B, T), learning rate
 Shrink = Callable[[Tensor, Tensor, float], None]  # moves weight and bias against so much of a penalty's gradient
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-FASTER_FROM = 1024  # hidden units from which bf16 is faster than fp32; measured in tests/benchmarks/bench_networks.py
+FASTER_FROM = 1024  # hidden units from which bf16 is faster than fp32, where it is at all
 
 BITS = torch.from_numpy(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")).float()  # (256, 8)
 ONE_HOT = torch.stack((1 - BITS, BITS), dim=2).flatten(1)  # (256, 16)
@@ -111,14 +111,20 @@ def mlp(n_inputs: int, hidden_size: int, n_traits: int, precision: str = "fp32")
 
 
 def pick_precision(name: str, device: torch.device, hidden_size: int) -> str:
-    """The precision a setting asks for; `auto`: bf16 where the device multiplies in it, and the layers are large enough to gain."""
+    """The precision a setting asks for; `auto`: bf16 where the device multiplies faster in it, and the layers are large enough to gain."""
     if name != "auto":
         return name
-    if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        supported = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    return "bf16" if supported and hidden_size >= FASTER_FROM else "fp32"
+    faster = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _multiplies_faster_in_bf16()
+    return "bf16" if faster and hidden_size >= FASTER_FROM else "fp32"
+
+
+def _multiplies_faster_in_bf16() -> bool:
+    """Whether this processor does: by AMX, or by AVX512-BF16 but for Intel's, which has half as many units for it as for fp32.
+
+    Measured in tests/benchmarks/bench_networks.py.
+    """
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or (able.get("avx512_bf16") and "Intel" not in able.get("cpu_name", "")))
 
 
 def adamw_step(network: nn.Module, weight_decay: float) -> Step:

@@ -144,7 +144,7 @@ def test_score_by_hand() -> None:
     test = Part(Genotypes.of(np.zeros((3, 2), dtype=np.uint8)), np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 3.0]]))
     predicted = np.array([[3.0, 1.0], [2.0, 1.0], [1.0, 7.0]])
     fitted = Fitted(lambda genotypes: predicted, np.array([[1.0, 2.0], [2.0, 4.0]]), {"epochs": 9, "penalty": np.array([0.1, 0.2])})
-    table = score(fitted, test, np.array([[1.0, 2.0], [5.0, 1.0]]))
+    table = pd.DataFrame(score(fitted, test, np.array([[1.0, 2.0], [5.0, 1.0]])))
     assert list(table) == ["trait", "pearson_r", "effect_correlation", *MOMENTS, "epochs", "penalty"]
     wanted = {
         "trait": [1, 2],
@@ -162,23 +162,35 @@ def test_score_by_hand() -> None:
 
 def test_score_without_coefficients() -> None:
     test = Part(Genotypes.of(np.zeros((3, 1), dtype=np.uint8)), np.array([[1.0], [2.0], [3.0]]))
-    table = score(Fitted(lambda genotypes: test.phenotypes), test, np.array([[1.0], [5.0]]))
+    table = pd.DataFrame(score(Fitted(lambda genotypes: test.phenotypes), test, np.array([[1.0], [5.0]])))
     assert list(table) == ["trait", "pearson_r", *MOMENTS]
 
 
 def test_summary_is_mean_and_sample_sd_over_splits() -> None:
     tables = [
-        pd.DataFrame({"trait": [1, 2], "pearson_r": [r, 2 * r], "truth_mean": [r, r], "penalty": [10 * r, 0.0]}) for r in (0.1, 0.2, 0.6)
+        [
+            {"trait": 1, "pearson_r": r, "truth_mean": r, "penalty": 10 * r},
+            {"trait": 2, "pearson_r": 2 * r, "truth_mean": r, "penalty": 0.0},
+        ]
+        for r in (0.1, 0.2, 0.6)
     ]
-    table = summarise(tables)
+    table = pd.DataFrame(summarise(tables))
     assert list(table) == ["trait", "pearson_r", "pearson_r_sd", "truth_mean", "penalty", "penalty_sd"]
     sd = np.sqrt((0.2**2 + 0.1**2 + 0.3**2) / 2)
     np.testing.assert_allclose(table, [[1, 0.3, sd, 0.3, 3, 10 * sd], [2, 0.6, 2 * sd, 0.3, 0, 0]], atol=1e-12)
 
 
 def test_one_split_has_no_spread() -> None:
-    table = pd.DataFrame({"trait": [1], "pearson_r": [0.5]})
-    assert summarise([table]) is table
+    table = [{"trait": 1, "pearson_r": 0.5}]
+    assert summarise([table]) == table
+
+
+def test_splits_without_an_r_do_not_count() -> None:
+    of_splits = [[{"trait": 1, "pearson_r": first, "truth_mean": 1.0}] for first in (0.2, np.nan, 0.4)]
+    (row,) = summarise(of_splits)
+    assert row == pytest.approx({"trait": 1, "pearson_r": 0.3, "pearson_r_sd": 0.2 / np.sqrt(2), "truth_mean": 1.0})
+    (row,) = summarise([[{"trait": 1, "pearson_r": np.nan}]] * 2)
+    assert np.isnan([row["pearson_r"], row["pearson_r_sd"]]).all()
 
 
 # The table of a fit
@@ -187,7 +199,7 @@ def test_one_split_has_no_spread() -> None:
 def test_columns_and_facts_of_the_table(tmp_path: Path) -> None:
     with Dataset(write_dataset(tmp_path, rel_aa=(0.0, 1.0), h2=0.5)) as data:
         settings = FitSettings(protocol="holdout", seed=12)
-        table = run_fit("spy", Spy(data, data.effects().additive), ordered_split(40, settings), settings, data, QUIET)
+        table = pd.DataFrame(run_fit("spy", Spy(data, data.effects().additive), ordered_split(40, settings), settings, data, QUIET))
         wanted = pearson_r(data.phenotypes()[34:], data.phenotypes()[34:] ** 3)
         facts = pd.DataFrame(data.facts())
     fit = ["protocol", "n_train", "n_test", "seed", "seconds"]
@@ -205,7 +217,9 @@ def test_columns_and_facts_of_the_table(tmp_path: Path) -> None:
 
 def test_columns_over_several_splits(tmp_path: Path) -> None:
     with Dataset(write_dataset(tmp_path)) as data:
-        table = run_fit("spy", Spy(data, data.effects().additive), random_splits(40, 4, np.random.default_rng(1)), PAPER, data, QUIET)
+        table = pd.DataFrame(
+            run_fit("spy", Spy(data, data.effects().additive), random_splits(40, 4, np.random.default_rng(1)), PAPER, data, QUIET)
+        )
     names = ["pearson_r", "pearson_r_sd", "effect_correlation", "effect_correlation_sd", *MOMENTS, "penalty", "penalty_sd", "note"]
     assert list(table)[2 : 2 + len(names)] == names
     assert table["penalty"].tolist() == [2.5] * 5  # the spy's penalties are 1, 2, 3, 4
@@ -230,7 +244,7 @@ def test_several_models_of_one_fit(tmp_path: Path) -> None:
     """A row per model and trait; what a model does not have is missing; everything else is said of both."""
     with Dataset(write_dataset(tmp_path, rel_aa=(0.0, 1.0))) as data:
         twins = Twins(data)
-        table = run_fits(twins, ordered_split(40, HOLDOUT), HOLDOUT, data, QUIET)
+        table = pd.DataFrame(run_fits(twins, ordered_split(40, HOLDOUT), HOLDOUT, data, QUIET))
         wanted = pearson_r(data.phenotypes()[34:], data.phenotypes()[34:] ** 3)
         facts = pd.DataFrame(data.facts())
     assert twins.spy.parts == [(list(range(29)), list(range(29, 34)))]  # one fit for both
@@ -249,7 +263,7 @@ def test_several_models_over_several_splits(tmp_path: Path) -> None:
     """Each model's mean is over its own tables; the traits keep their numbers where only some are fitted."""
     with Dataset(write_dataset(tmp_path)) as data:
         traits, splits = slice(3, 5), random_splits(40, 4, np.random.default_rng(1))
-        table = run_fits(Twins(data, traits), splits, PAPER, data, QUIET, traits)
+        table = pd.DataFrame(run_fits(Twins(data, traits), splits, PAPER, data, QUIET, traits))
     assert table[["model", "trait"]].to_numpy().tolist() == [["cube", 4], ["cube", 5], ["opposite", 4], ["opposite", 5]]
     np.testing.assert_array_equal(table["penalty"], [2.5, 2.5, np.nan, np.nan])
     np.testing.assert_array_equal(table["note"], [np.nan, np.nan, -2.5, -2.5])
@@ -258,9 +272,9 @@ def test_several_models_over_several_splits(tmp_path: Path) -> None:
 def test_one_model_is_one_of_several(tmp_path: Path) -> None:
     with Dataset(write_dataset(tmp_path)) as data:
         splits = random_splits(40, 3, np.random.default_rng(1))
-        alone = run_fit("spy", Spy(data), splits, PAPER, data, QUIET)
+        alone = pd.DataFrame(run_fit("spy", Spy(data), splits, PAPER, data, QUIET))
         spy = Spy(data)
-        among = run_fits(lambda *arguments: {"spy": spy(*arguments)}, splits, PAPER, data, QUIET)
+        among = pd.DataFrame(run_fits(lambda *arguments: {"spy": spy(*arguments)}, splits, PAPER, data, QUIET))
     pd.testing.assert_frame_equal(alone.drop(columns="seconds"), among.drop(columns="seconds"), check_exact=True)
 
 
@@ -279,10 +293,15 @@ def test_missing_phenotype_is_an_error_that_names_it(tmp_path: Path, value: floa
 
 def test_written_numbers_are_exact(tmp_path: Path) -> None:
     values = np.random.default_rng(1).standard_normal(200) * 10.0 ** np.arange(-100, 100)
-    write_table(pd.DataFrame({"model": "x", "value": values}), tmp_path / "table.csv")
+    write_table([{"model": "x", "value": value} for value in values.tolist()], tmp_path / "table.csv")
     lines = (tmp_path / "table.csv").read_text().splitlines()
     assert lines[0] == "model,value"
     assert [float(line.split(",")[1]) for line in lines[1:]] == values.tolist()
+
+
+def test_what_is_missing_is_empty(tmp_path: Path) -> None:
+    write_table([{"model": "x", "penalty": np.nan}, {"model": "y, z", "note": 1}], tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text() == 'model,penalty,note\nx,,\n"y, z",,1\n'
 
 
 def test_json_of_trait_groups_survives_the_file(tmp_path: Path) -> None:

@@ -337,12 +337,18 @@ def test_bf16_learns_what_fp32_learns(tmp_path: Path) -> None:
 
 
 def test_precision_that_is_picked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """auto: bf16 on large layers where the device multiplies in it; otherwise what was asked for."""
-    for supported, sizes in ((True, ["fp32", "bf16", "bf16"]), (False, ["fp32"] * 3)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda supported=supported: {"avx512_bf16": supported})
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, supported=supported: supported)
+    """auto: bf16 on large layers where the device multiplies faster in it; otherwise what was asked for."""
+    for faster, able in (
+        (True, {"cpu_name": "AMD EPYC", "avx512_bf16": True}),
+        (True, {"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}),
+        (False, {"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}),
+        (False, {"cpu_name": "AMD EPYC", "avx512_bf16": False}),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, faster=faster: faster)
         for device in (CPU, torch.device("cuda")):
-            assert [pick_precision("auto", device, size) for size in (1023, 1024, 4096)] == sizes
+            picked = [pick_precision("auto", device, size) for size in (1023, 1024, 4096)]
+            assert picked == (["fp32", "bf16", "bf16"] if faster else ["fp32"] * 3)
             assert [pick_precision(name, device, 4096) for name in ("fp32", "bf16")] == ["fp32", "bf16"]
 
 

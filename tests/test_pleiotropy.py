@@ -127,11 +127,14 @@ def test_ridge_of_ten_traits_is_ten_ridges(tmp_path: Path, n_individuals: int, n
     source = write_dataset(tmp_path, 1, n_qtl=n_qtl, n_individuals=n_individuals, genetic_correlation=correlation, h2=0.9)
     settings = RidgeSettings(protocol="holdout")
     with Dataset(source) as data:
-        together = ridge.fit_dataset(settings, data, QUIET)
+        together = pd.DataFrame(ridge.fit_dataset(settings, data, QUIET))
         ((_, splits),) = ridge.plan_splits(settings, n_individuals, 10)
-        alone = pd.concat(
-            run_fit("ridge", lambda train, *_: ridge.fit_ridge(train, settings), splits, settings, data, QUIET, slice(trait, trait + 1))
+        alone = pd.DataFrame(
+            row
             for trait in range(10)
+            for row in run_fit(
+                "ridge", lambda train, *_: ridge.fit_ridge(train, settings), splits, settings, data, QUIET, slice(trait, trait + 1)
+            )
         )
     assert together["trait"].tolist() == alone["trait"].tolist() == list(range(1, 11))
     np.testing.assert_allclose(together[RESULTS], alone[RESULTS], **EXACT)

@@ -35,7 +35,7 @@ def test_ridge_on_the_studys_splits_gives_the_studys_numbers(tmp_path: Path, exp
     settings = ImportSettings(scenario=scenario, h2=h2)
     alphasimr.run(settings, DATA / f"alphasimr_{experiment}_input.tar.xz", tmp_path / "data.h5", QUIET)
     with Dataset(tmp_path / "data.h5") as data:
-        table = fit_dataset(RidgeSettings(splits="per_trait"), data, QUIET)
+        table = pd.DataFrame(fit_dataset(RidgeSettings(splits="per_trait"), data, QUIET))
     expected = reference("ridge").loc[scenario].loc[table["trait"]]
     for ours, theirs in (
         ("pearson_r", "pearson_r"),

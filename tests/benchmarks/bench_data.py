@@ -1,4 +1,4 @@
-"""Simulation against AlphaSimR, the import against the study's parser, and the start-up of stages, each as a process."""
+"""Simulation and import against the study's way, and the start-up of stages, each as a process."""
 
 import shutil
 import subprocess
@@ -9,17 +9,17 @@ from typing import Any
 
 import h5py
 import numpy as np
-from measure import PROJECT, paired, run, seconds, stage
+from measure import paired, run, seconds, stage
 
 from gpatlas.dataset import Dataset
 
 SIZES = ((10_000, 102), (100_000, 2002))  # individuals, loci; five traits
 LARGE, IMPORTED = (1_000_000, 6326), (10_000, 1000)
-ALPHASIMR = PROJECT / "r" / "simulate.R"
+STUDY = Path(__file__).with_name("study_simulate.R")
 
 
 def rows(quick: bool) -> Iterator[dict[str, Any]]:
-    """The table's rows; AlphaSimR's times are left out where it is not installed."""
+    """The table's rows; the study's times are left out where AlphaSimR is not installed."""
     repeats = 1 if quick else 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -31,30 +31,28 @@ def rows(quick: bool) -> Iterator[dict[str, Any]]:
 
 
 def flags(n: int, m: int, out: Path) -> list[str]:
-    """Of the simulation of five traits, in Python and in R."""
+    """Of the simulation of five traits."""
     return ["--n-individuals", str(n), "--n-loci", str(m), "--n-qtl", str(m), "--rel-aa", "0,0.1,0.5,1,3", "--out", str(out)]
 
 
 def simulation(folder: Path, n: int, m: int, repeats: int) -> dict[str, Any]:
-    """Both write the same kind of file."""
+    """Ours to HDF5, AlphaSimR's to text."""
     command, runs = flags(n, m, folder / "data.h5"), []
 
     def ours() -> float:
         runs.append(stage("simulate", *command))
         return runs[-1].seconds
 
-    def alphasimr() -> float:
-        return run("Rscript", "--vanilla", str(ALPHASIMR), "simulate", *command, "--overwrite").seconds
+    def study() -> float:
+        return run("Rscript", "--vanilla", str(STUDY), str(n), str(m), str(folder)).seconds
 
-    times = paired(ours, alphasimr, repeats) if has_alphasimr() else {"ours_seconds": ours()}
-    return {"work": f"simulate, {n} × {m}, 5 traits, against AlphaSimR", **times, "peak_memory_mb": runs[-1].peak_memory_mb}
+    times = paired(ours, study, repeats) if has_alphasimr() else {"ours_seconds": ours()}
+    return {"work": f"simulate, {n} × {m}, 5 traits, as a process", **times, "peak_memory_mb": runs[-1].peak_memory_mb}
 
 
 def has_alphasimr() -> bool:
     program = shutil.which("Rscript")
-    if program is None or not ALPHASIMR.exists():
-        return False
-    return subprocess.run([program, "-e", "library(AlphaSimR)"], capture_output=True).returncode == 0
+    return program is not None and subprocess.run([program, "-e", "library(AlphaSimR)"], capture_output=True).returncode == 0
 
 
 def large_simulation(folder: Path, n: int, m: int) -> dict[str, Any]:
