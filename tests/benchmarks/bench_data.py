@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,15 @@ def start_up(folder: Path, repeats: int) -> Iterator[dict[str, Any]]:
         runs = [stage(name, *command) for _ in range(repeats)]
         fastest = min(runs, key=lambda done: done.seconds)
         yield {"work": f"start-up of {name}", "ours_seconds": fastest.seconds, "peak_memory_mb": fastest.peak_memory_mb}
+    few, many = 1, 3 if repeats == 1 else 11
+    times = [driven(folder, replicates) for replicates in (few, many)]
+    yield {"work": "simulate or fit-ridge of next to nothing, by the driver", "ours_seconds": (times[1] - times[0]) / 2 / (many - few)}
+
+
+def driven(folder: Path, replicates: int) -> float:
+    """Seconds of a study of two small stages a replicate, one after the other."""
+    config = folder / f"replicates_{replicates}.yaml"
+    grid = f"[{{n_individuals: 20, n_qtl: 10, replicates: {replicates}}}]"
+    config.write_text(f"experiments: {{small: {{scenario: 'rep{{replicate}}', grid: {grid}, models: {{ridge: {{n_splits: 1}}}}}}}}\n")
+    study = ("--config", str(config), "--results", str(folder / config.stem), "--workers", "1", "--local-scheduler")
+    return run(sys.executable, "-m", "luigi", "--module", "pipeline", "RunAll", *study).seconds
