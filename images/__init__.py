@@ -18,7 +18,7 @@ class Image:
     name: str
     dockerfile: str
     locks: tuple[str, ...]
-    sources: str
+    sources: tuple[str, ...]
     project: Path = PROJECT
 
     @property
@@ -33,7 +33,7 @@ class Image:
     @cached_property
     def version(self) -> str:
         """Hash of the whole definition: the same files, the same version, wherever and whenever."""
-        return self._hash(self.dockerfile, *self.locks, self.sources)
+        return self._hash(self.dockerfile, *self.locks, *self.sources)
 
     @cached_property
     def environment(self) -> str:
@@ -51,8 +51,8 @@ class Image:
 IMAGES: dict[str, Image] = {
     image.name: image
     for image in (
-        Image("gpu", "Dockerfile.gpu", ("images/gpu.lock", "images/cuda.lock"), "gpatlas/**/*.py"),
-        Image("r", "Dockerfile.r", ("images/r.lock",), "r/*.R"),
-        Image("r-base", "Dockerfile.r", ("images/r.lock",), "r/*.R"),
+        Image("gpu", "Dockerfile.gpu", ("images/gpu.lock", "images/cuda.lock"), ("gpatlas/**/*.py", "gpatlas/*.html", "gpatlas/*.csv")),
+        Image("r", "Dockerfile.r", ("images/r.lock",), ("r/*.R",)),
+        Image("r-base", "Dockerfile.r", ("images/r.lock",), ("r/*.R",)),
     )
 }

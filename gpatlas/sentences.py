@@ -1,0 +1,194 @@
+"""What each figure shows: its points as a table, and one sentence computed of them.
+
+A figure is a function that makes its points of the collected table, one that says what they show, and a line in FINDINGS.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from gpatlas.figures_shared import MODEL_NAMES, paired, rows_of
+from gpatlas.page_tables import written
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`points`: the figure's points, their height in the column `value`, a row each; `by`: the columns that tell where a point stands;
+    `value`: what the height is; `sentence`: what the points show."""
+
+    title: str
+    value: str
+    by: tuple[str, ...]
+    points: Callable[[pd.DataFrame], pd.DataFrame]
+    sentence: Callable[[pd.DataFrame], str]
+
+    def say(self, points: pd.DataFrame) -> str:
+        """The sentence, where any point has a height."""
+        return self.sentence(points) if points["value"].notna().any() else f"No {self.value} is defined in this run."
+
+    def summary(self, points: pd.DataFrame) -> pd.DataFrame:
+        """Mean and standard deviation of the points that stand in the same place, and how many they are."""
+        groups = points.groupby(list(self.by), dropna=False)["value"]
+        return groups.agg(mean="mean", sd="std", n="count").reset_index()
+
+
+# The points of each figure
+
+
+def _shared(rows: pd.DataFrame) -> pd.DataFrame:
+    """With the trait's mean V_A/V_G, as the figures label it, and the pairs of QTL per individual."""
+    share = rows.groupby("trait")["v_a_over_v_g"].transform("mean").round(4)
+    return rows.assign(share=share, qtl_pairs_per_individual=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
+
+
+def accuracy(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """The r of one model in the scaling experiment."""
+    rows = _shared(rows_of(table, "scaling", model))
+    return rows.assign(value=rows["pearson_r"])
+
+
+def relative_gain(table: pd.DataFrame) -> pd.DataFrame:
+    """The gain of the MLP over the linear model, in units of the latter's r; undefined where that is 0 or less."""
+    rows = _shared(paired(rows_of(table, "scaling", "mlp", "linear_sgd"), "mlp", "linear_sgd", how="left"))
+    return rows.assign(value=rows["pearson_r"] / rows["pearson_r_other"].where(rows["pearson_r_other"] > 0) - 1)
+
+
+def excess_over_ridge(table: pd.DataFrame) -> pd.DataFrame:
+    """The r of the linear model trained by SGD minus that of ridge regression."""
+    rows = _shared(paired(rows_of(table, "scaling", "linear_sgd", "ridge"), "linear_sgd", "ridge", how="inner"))
+    return rows.assign(value=rows["pearson_r"] - rows["pearson_r_other"])
+
+
+def gain_over_ridge(table: pd.DataFrame) -> pd.DataFrame:
+    """The r of the MLP and the pruned models minus that of ridge regression, by number of loci."""
+    models = ["mlp", "pruned_linear", "pruned_mlp"]
+    rows = _shared(rows_of(table, "dilution", "ridge", *models))
+    rows = pd.concat([paired(rows, model, "ridge", how="left") for model in models])
+    return rows.assign(value=rows["pearson_r"] - rows["pearson_r_other"])
+
+
+def pleiotropic_gain(table: pd.DataFrame) -> pd.DataFrame:
+    """The gain of the MLP over ridge regression, in units of the latter's r; undefined where that is 0 or less."""
+    rows = paired(_shared(rows_of(table, "pleiotropy", "mlp", "ridge")), "mlp", "ridge", how="left")
+    own = rows["n_trait_groups"] == rows["n_traits"]
+    rows = rows.assign(
+        genetic_correlation=rows["genetic_correlation"].astype(float).mask(own, 0.0), qtl_pairs=own.map({True: "own", False: "shared"})
+    )
+    return rows.assign(value=rows["pearson_r"] / rows["pearson_r_other"].where(rows["pearson_r_other"] > 0) - 1)
+
+
+# What they show
+
+
+_r = partial(written, form=".2f")
+_difference = partial(written, form="+.2f")
+_percent = partial(written, form="+.0%")
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def _course(points: pd.DataFrame, x: str, place: str, write: Callable[[float], str], how: str = "median") -> str:
+    """'from 0.98 at 16 QTL to 0.41 at 202 QTL': the value where x is least and where it is largest; `place` is a format for x."""
+    values = points.groupby(x)["value"].agg(how).dropna()
+    if values.empty:  # x is unknown
+        return write(points["value"].agg(how))
+    ends = [f"{write(values[at])} at {place.format(at)}" for at in sorted({values.index[0], values.index[-1]})]
+    return ends[0] if len(ends) == 1 else f"from {ends[0]} to {ends[1]}"
+
+
+def _defined(groups: Iterable[tuple[Any, pd.DataFrame]]) -> list[tuple[Any, pd.DataFrame]]:
+    return [(level, points) for level, points in groups if points["value"].notna().any()]
+
+
+def say_by_pairs(points: pd.DataFrame, subject: str, write: Callable[[float], str]) -> str:
+    """Medians on both sides of one pair of QTL per individual, of the trait with the most epistasis and of the one with the least."""
+    shares = sorted({points["share"].min(), points["share"].max()})
+    few = points["qtl_pairs_per_individual"] <= 1
+    parts = []
+    for where, side in _defined([("no more QTL pairs than", points[few]), ("more QTL pairs than", points[~few])]):
+        of_shares = _defined((share, side[side["share"] == share]) for share in shares)
+        medians = [f"{write(rows['value'].median())} for V_A/V_G {share:.2f}" for share, rows in of_shares]
+        parts.append(f"with {where} individuals {_listed(medians)}")
+    return f"{subject}: {'; '.join(parts)}."
+
+
+def say_accuracy(points: pd.DataFrame) -> str:
+    """The mean over traits at both ends of every population size, and the distance from the best that a linear model can do."""
+    sizes = _defined(points.groupby("n_individuals"))
+    courses = [f"{_course(rows, 'n_qtl', '{:,.0f} QTL', _r, 'mean')} with {size:,.0f} individuals" for size, rows in sizes]
+    excess = (points["value"] - (points["v_a_over_v_g"] * points["h2"]) ** 0.5).mean()
+    side = "above" if excess > 0 else "below"
+    model = MODEL_NAMES[points["model"].iloc[0]]
+    return f"Mean r of the {model}: {'; '.join(courses)}. Over all it lies {_r(abs(excess))} {side} the ceiling of linear models."
+
+
+def say_excess_over_ridge(points: pd.DataFrame) -> str:
+    """Mean and range of the difference."""
+    gaps = points["value"].dropna()
+    mean, low, high = (written(value, "+.3f") for value in (gaps.mean(), gaps.min(), gaps.max()))
+    return f"The r of SGD minus that of ridge regression is {mean} on average, and between {low} and {high} (n = {len(gaps):,})."
+
+
+def say_gain_over_ridge(points: pd.DataFrame) -> str:
+    """The median at both ends of the loci for every model, of the trait with the most epistasis."""
+    share = points["share"].min()
+    models = _defined(points[points["share"] == share].groupby("model", sort=False))
+    courses = [f"{MODEL_NAMES[model]} {_course(rows, 'n_loci', '{:,.0f} loci', _difference)}" for model, rows in models]
+    return f"Median gain in r over ridge regression for V_A/V_G {share:.2f}: {'; '.join(courses)}."
+
+
+def say_pleiotropic_gain(points: pd.DataFrame) -> str:
+    """For every number of traits the median at both ends of the QTL, and at the fewest of these what the genetic correlation does."""
+    parts = []
+    for n_traits, rows in _defined(points.groupby("n_traits")):
+        fewest = rows[rows["n_qtl"] == rows.loc[rows["value"].notna(), "n_qtl"].min()]
+        arms = _defined(fewest.groupby("qtl_pairs"))
+        courses = [f"{_course(arm, 'genetic_correlation', 'correlation {:g}', _percent)} with {pairs} pairs" for pairs, arm in arms]
+        course = _course(rows, "n_qtl", "{:,.0f} QTL", _percent)
+        parts.append(f"{n_traits:,.0f} traits: {course}; at {fewest['n_qtl'].iloc[0]:,.0f} QTL {_listed(courses)}")
+    return f"Median gain of the MLP over ridge regression. {'. '.join(parts)}."
+
+
+PLACE = ("share", "n_individuals", "n_qtl")
+FINDINGS: dict[str, Finding] = {
+    "1a": Finding(
+        "Figure 1A: relative gain of the MLP over the linear model",
+        "relative gain",
+        PLACE,
+        relative_gain,
+        partial(say_by_pairs, subject="Median gain of the MLP over the linear model", write=_percent),
+    ),
+    "1b": Finding(
+        "Figure 1B: accuracy of the MLP by pairs of QTL per individual",
+        "r",
+        ("share", "n_individuals", "qtl_pairs_per_individual"),
+        partial(accuracy, model="mlp"),
+        partial(say_by_pairs, subject="Median r of the MLP", write=_r),
+    ),
+    "accessory_mlp": Finding("Accuracy of the MLP (accessory figure)", "r", PLACE, partial(accuracy, model="mlp"), say_accuracy),
+    "accessory_linear": Finding(
+        "Accuracy of the linear model (accessory figure)", "r", PLACE, partial(accuracy, model="linear_sgd"), say_accuracy
+    ),
+    "s1": Finding(
+        "Figure S1: the linear model by SGD against ridge regression", "difference of r", PLACE, excess_over_ridge, say_excess_over_ridge
+    ),
+    "2": Finding(
+        "Figure 2: gain over ridge regression by number of loci",
+        "gain in r",
+        ("share", "n_loci", "model"),
+        gain_over_ridge,
+        say_gain_over_ridge,
+    ),
+    "3": Finding(
+        "Figure 3: relative gain of the MLP over ridge regression by genetic correlation",
+        "relative gain",
+        ("n_traits", "n_qtl", "qtl_pairs", "genetic_correlation"),
+        pleiotropic_gain,
+        say_pleiotropic_gain,
+    ),
+}

@@ -1,0 +1,80 @@
+"""gpatlas.sentences: every figure's sentence and table, with numbers worked out by hand from tables of a few rows."""
+
+import pandas as pd
+import pytest
+from figure_tables import TABLES, experiment_of, table_of
+from runs import dilution, pleiotropy, row, scaling
+
+from gpatlas.figures import FIGURES
+from gpatlas.sentences import FINDINGS
+
+SENTENCES = {
+    # with 10 QTL 0.8/0.4 − 1 and 0.9/0.9 − 1, with 20 QTL 0.32/0.4 − 1 and 0.8/0.8 − 1
+    "1a": (
+        "Median gain of the MLP over the linear model: with no more QTL pairs than individuals +100% for V_A/V_G 0.25 and 0% for "
+        "V_A/V_G 1.00; with more QTL pairs than individuals −20% for V_A/V_G 0.25 and 0% for V_A/V_G 1.00."
+    ),
+    "1b": (
+        "Median r of the MLP: with no more QTL pairs than individuals 0.80 for V_A/V_G 0.25 and 0.90 for V_A/V_G 1.00; "
+        "with more QTL pairs than individuals 0.32 for V_A/V_G 0.25 and 0.80 for V_A/V_G 1.00."
+    ),
+    # the ceilings are sqrt(0.81) and sqrt(0.25·0.81) = 0.45; (0 + 0.35 − 0.1 − 0.13)/4 = 0.03
+    "accessory_mlp": (
+        "Mean r of the MLP: from 0.85 at 10 QTL to 0.56 at 20 QTL with 100 individuals. "
+        "Over all it lies 0.03 above the ceiling of linear models."
+    ),
+    # (0 − 0.05 − 0.1 − 0.05)/4 = −0.05
+    "accessory_linear": (
+        "Mean r of the linear model trained by SGD: from 0.65 at 10 QTL to 0.60 at 20 QTL with 100 individuals. "
+        "Over all it lies 0.05 below the ceiling of linear models."
+    ),
+    # 0.01, 0.02, 0.03, −0.02
+    "s1": "The r of SGD minus that of ridge regression is +0.010 on average, and between −0.020 and +0.030 (n = 4).",
+    # mlp 0.2, 0.4 and 0, −0.1; pruned_linear 0, 0 and 0.1, 0.1; pruned_mlp 0.1, 0.2 and 0.3, 0.3
+    "2": (
+        "Median gain in r over ridge regression for V_A/V_G 0.25: MLP from +0.30 at 10 loci to −0.05 at 50 loci; pruned linear model "
+        "from 0.00 at 10 loci to +0.10 at 50 loci; pruned MLP from +0.15 at 10 loci to +0.30 at 50 loci."
+    ),
+    # over 0.4: 0.6, 0.64 and 0.68 with 10 QTL, 0.4, 0.44 and 0.48 with 30
+    "3": (
+        "Median gain of the MLP over ridge regression. 2 traits: from +60% at 10 QTL to +10% at 30 QTL; at 10 QTL +50% at correlation 0 "
+        "with own pairs and from +60% at correlation 0 to +70% at correlation 0.5 with shared pairs."
+    ),
+}
+SMALL = {"scaling": scaling, "dilution": dilution, "pleiotropy": pleiotropy}
+
+
+def test_every_figure_has_a_finding() -> None:
+    assert FINDINGS.keys() == FIGURES.keys() == SENTENCES.keys()
+
+
+@pytest.mark.parametrize("figure", SENTENCES)
+def test_the_sentence_says_what_the_table_holds(figure: str) -> None:
+    finding = FINDINGS[figure]
+    assert finding.say(finding.points(SMALL[experiment_of(figure)]())) == SENTENCES[figure]
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("figure", SENTENCES)
+def test_whatever_is_drawn_is_told(figure: str, name: str) -> None:
+    finding = FINDINGS[figure]
+    points = finding.points(table_of(experiment_of(figure), name))
+    sentence, summary = finding.say(points), finding.summary(points)
+    assert sentence.endswith(".")
+    assert "nan" not in sentence
+    assert summary["n"].sum() == points["value"].notna().sum() > 0
+    assert list(summary) == [*finding.by, "mean", "sd", "n"]
+
+
+def test_gains_that_are_not_defined_are_not_counted() -> None:
+    table = scaling()
+    table.loc[table["model"] == "linear_sgd", "pearson_r"] = -0.1
+    finding = FINDINGS["1a"]
+    assert finding.say(finding.points(table)) == "No relative gain is defined in this run."
+    assert finding.summary(finding.points(table))["n"].eq(0).all()
+
+
+def test_a_summary_has_mean_sd_and_number_of_the_replicates() -> None:
+    rows = [row("scaling", "mlp", 1, 10, r, replicate=replicate) for replicate, r in enumerate((0.5, 0.7, 0.9), 1)]
+    (summary,) = FINDINGS["1b"].summary(FINDINGS["1b"].points(pd.DataFrame(rows))).to_dict("records")
+    assert summary == pytest.approx({"share": 1.0, "n_individuals": 100, "qtl_pairs_per_individual": 0.45, "mean": 0.7, "sd": 0.2, "n": 3})
