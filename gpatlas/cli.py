@@ -24,6 +24,7 @@ SOURCE_HELP = {
     "data": "Dataset file (HDF5).",
     "manifest": "List of the tables to collect (JSON).",
     "results": "Collected table (CSV).",
+    "run": "What the run was: config, stages, figures (JSON).",
 }
 
 

@@ -204,6 +204,13 @@ class FigureSettings(Settings):
     dpi: Annotated[Int, Field(ge=50)] = Field(200, description="dots per inch")
 
 
+class ReportSettings(Settings):
+    """Writes one page (HTML) on a whole run: figures, tables, values beside the study's, time and memory, how to repeat it."""
+
+    max_rows: Annotated[Int, Field(ge=0)] = Field(1000, description="the page holds the collected table where it has at most so many rows")
+    n_slowest: Positive = Field(20, description="slowest stages that the page lists")
+
+
 def n_qtl_for(n_individuals: int, qtl_pairs_per_individual: float) -> int:
     """The study's QTL count: the number of loci whose n(n − 1)/2 pairs are `qtl_pairs_per_individual` per individual, made even."""
     count = round((1 + math.sqrt(1 + 8 * qtl_pairs_per_individual * n_individuals)) / 2)

@@ -49,7 +49,7 @@ class Stage:
         return flags
 
 
-DATA, TABLE, FIGURE = "data.h5", "table.csv", "figure.png"
+DATA, TABLE, FIGURE, REPORT = "data.h5", "table.csv", "figure.png", "report.html"
 ARRAYS = ("h5py", "numpy")
 NETWORKS = (*ARRAYS, "torch")
 TUNED = (*NETWORKS, "optuna", "pandas")
@@ -65,6 +65,7 @@ STAGES: dict[str, Stage] = {
         Stage("fit-pruned", 2, settings.PrunedSettings, "gpatlas.pruned:run", "data", TABLE, TUNED),
         Stage("collect", 1, settings.CollectSettings, "gpatlas.collect:run", "manifest", TABLE, ("pandas",)),
         Stage("figure", 1, settings.FigureSettings, "gpatlas.figures:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
+        Stage("report", 1, settings.ReportSettings, "gpatlas.report:run", "run", REPORT, ("jinja2", "matplotlib", "numpy", "pandas")),
     )
 }
 

@@ -22,12 +22,13 @@ from luigi.cmdline_parser import CmdlineParser
 from pipeline.console import Console, Work
 from pipeline.grid import ConfigError
 from pipeline.machine import limit
+from pipeline.plan import Plan
 from pipeline.registry import RUNNERS
 from pipeline.runners import PROJECT, RunnerError
 from pipeline.scheduler import NoScheduler, declared, kept_informed
 from pipeline.session import set_driver
 from pipeline.stage_task import StageTask, git_commit
-from pipeline.tasks import Plan, RunAll
+from pipeline.tasks import RunAll
 
 LUIGI_CFG = PROJECT / "luigi.cfg"
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
@@ -95,7 +96,7 @@ def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.cor
 
 def _verdict(root: RunAll, failed: list[str]) -> int:
     if root.complete():
-        print("\n".join(str(root.folder / name) for name in [*root.published(), "run.json"]))
+        print("\n".join(str(root.folder / name) for name in ["run.json", *root.published()]))
         return 0
     missing = [task.label for task in root.stages() if not task.complete()]
     print(

@@ -1,4 +1,4 @@
-"""The whole graph: simulate (or import) → fit → collect → figure → RunAll.
+"""The whole graph: simulate (or import) → fit → collect → figure → report → RunAll.
 
 Every task carries all it needs as parameters, so two drivers with the same config name the same tasks and share the
 work, and the scheduler's web view shows what each task is.
@@ -6,7 +6,7 @@ work, and the scheduler's web view shows what each task is.
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,14 +14,17 @@ from typing import Any
 
 import luigi
 
+from gpatlas.manifest import FigureFile, RunManifest, StageRecord
 from gpatlas.needs import Size
-from gpatlas.settings import CollectSettings, FigureSettings, Settings, build, dataset_bytes
+from gpatlas.settings import CollectSettings, FigureSettings, ReportSettings, Settings, build
 from gpatlas.stages import MODELS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load, shown
 from pipeline.grid import Scenario
+from pipeline.record import command, cost, record
 from pipeline.registry import RUNNERS
-from pipeline.stage_task import HIDDEN, StageTask, git_commit, reporting
-from pipeline.store import canonical, read_json, write_json
+from pipeline.session import session
+from pipeline.stage_task import HIDDEN, StageTask, reporting
+from pipeline.store import canonical, read_json, short_hash, write_json
 
 DATA_STAGES = {stage.name: stage for stage in (STAGES["simulate"], STAGES["import-alphasimr"], SIMULATE_ALPHASIMR)}
 
@@ -85,6 +88,10 @@ class StudyTask(StageTask):
     def folder(self) -> str:  # type: ignore[override]
         return f"{COLLECTED}/{self.study.name}"
 
+    @property
+    def common(self) -> tuple[Any, ...]:
+        return (self.results, self.runner, self.memory_gb, self.config, self.experiments)
+
 
 class Collect(StudyTask):
     """Gather the tables of all fits into results.csv."""
@@ -136,7 +143,7 @@ class Figure(StudyTask):
 
     @cached_property
     def collect(self) -> Collect:
-        return Collect(self.results, self.runner, self.memory_gb, self.config, self.experiments)
+        return Collect(*self.common)
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"results": self.collect}
@@ -145,8 +152,49 @@ class Figure(StudyTask):
         return self.collect.entry.output
 
 
+class Report(StudyTask):
+    """Write the page on the whole run, from results.csv, the figures, and what the driver knows of every stage."""
+
+    stage, settings, name = STAGES["report"], ReportSettings(), "report"
+
+    @cached_property
+    def collect(self) -> Collect:
+        return Collect(*self.common)
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        return [Figure(*self.common, *figure) for figure in self.study.figures]
+
+    def stages(self) -> list[StageTask]:
+        """Every stage before this one, inputs first."""
+        fits = [fit for _, fit in self.collect.fits]
+        datasets = {fit.dataset.task_id: fit.dataset for fit in fits}
+        return [*datasets.values(), *fits, self.collect, *self.figures]
+
+    def inputs(self) -> Mapping[str, StageTask]:
+        return {"results": self.collect} | {figure.name: figure for figure in self.figures}
+
+    def input_keys(self) -> dict[str, str]:
+        return {**super().input_keys(), "config": short_hash(self.study.content)}
+
+    def prepare(self, folder: Path) -> None:
+        manifest = RunManifest(
+            name=self.study.name,
+            **record(self.study, self.runner),
+            session=str(session()),
+            command=command(self.study, self.runner, self.results),
+            results=str(self.collect.entry.output),
+            figures=tuple(FigureFile(figure=figure.figure, path=str(figure.entry.output)) for figure in self.figures),
+            stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions")) for task in self.stages()),
+        )
+        write_json(self.source(folder), manifest.model_dump(mode="json"))
+
+    def source(self, folder: Path) -> Path:
+        return folder / "manifest.json"
+
+
 class RunAll(luigi.Task):
-    """The study of one config, published: results.csv, figures/*.png and run.json under results/<config name>/."""
+    """The study of one config, published: results.csv, figures/*.png, run.json and report.html under results/<config name>/."""
 
     config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
     experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
@@ -159,20 +207,12 @@ class RunAll(luigi.Task):
         return load_once(self.config, self.experiments)
 
     @cached_property
-    def collect(self) -> Collect:
-        return Collect(*self._common)
-
-    @cached_property
-    def figures(self) -> list[Figure]:
-        return [Figure(*self._common, *figure) for figure in self.study.figures]
+    def report(self) -> Report:
+        return Report(self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments)
 
     @property
     def chosen_runner(self) -> str:
         return self.runner or self.study.runner
-
-    @property
-    def _common(self) -> tuple[Any, ...]:
-        return (self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments)
 
     @property
     def folder(self) -> Path:
@@ -180,16 +220,15 @@ class RunAll(luigi.Task):
 
     def stages(self) -> list[StageTask]:
         """Every stage of the study, inputs first."""
-        fits = [fit for _, fit in self.collect.fits]
-        datasets = {fit.dataset.task_id: fit.dataset for fit in fits}
-        return [*datasets.values(), *fits, self.collect, *self.figures]
+        return [*self.report.stages(), self.report]
 
     def requires(self) -> list[StageTask]:
-        return [self.collect, *self.figures]
+        return list(self.published().values())
 
     def published(self) -> dict[str, StageTask]:
         """The files of the folder, and the stage each is the output of."""
-        return {"results.csv": self.collect} | {f"figures/{figure.name}.png": figure for figure in self.figures}
+        figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
+        return {"results.csv": self.report.collect, **figures, "report.html": self.report}
 
     def complete(self) -> bool:
         recorded = read_json(self.folder / "run.json").get("published", {})
@@ -206,57 +245,13 @@ class RunAll(luigi.Task):
             write_json(self.folder / "run.json", self._record())
 
     def _record(self) -> dict[str, Any]:
-        stages = [{"stage": task.label, "path": str(task.entry.path), **_cost(task)} for task in self.stages()]
+        stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]
         return {
-            "config": str(self.study.path),
-            "content": self.study.content,
-            "git_commit": git_commit(),
-            "runner": self.chosen_runner,
+            **record(self.study, self.chosen_runner),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "published": {name: task.key for name, task in self.published().items()},
             "stages": stages,
         }
-
-
-class Plan(RunAll):
-    """Say what RunAll would do: stages done and to do, scenarios, disk. Runs nothing."""
-
-    def run(self) -> None:
-        print("\n".join(self.lines()))
-
-    def lines(self) -> Iterator[str]:
-        stages = self.stages()
-        done = {task.task_id for task in stages if task.complete()}
-        yield f"{self.study.path}: {len(self.study.scenarios)} scenarios, {len(stages)} stages: {_counts(stages, done)}"
-        width = max(len(task.name) for task in stages)
-        for name, of_kind in _grouped(stages, lambda task: task.name).items():
-            yield f"  {name:{width}} {_counts(of_kind, done, 5)}"
-        yield "scenarios (individuals, loci, QTL; stages done)"
-        disk, of_scenario = 0, _grouped(stages, lambda task: task.folder)
-        for scenario in self.study.scenarios:
-            folder, size = f"{scenario.experiment}/{scenario.name}", scenario.simulation
-            own = of_scenario.get(folder, [])
-            yield f"  {folder}  {size.n_individuals} {size.n_loci} {size.n_qtl}; {len(_ids(own) & done)}/{len(own)}"
-            if any(isinstance(task, Data) and task.task_id not in done for task in own):
-                disk += dataset_bytes(size)
-        yield f"disk: {disk / 1e6:,.1f} MB for the datasets to make; tables and figures a few kB each"
-
-
-def _grouped(stages: list[StageTask], by: Callable[[StageTask], str]) -> dict[str, list[StageTask]]:
-    groups: dict[str, list[StageTask]] = {}
-    for task in stages:
-        groups.setdefault(by(task), []).append(task)
-    return groups
-
-
-def _ids(stages: list[StageTask]) -> set[str]:
-    return {task.task_id for task in stages}
-
-
-def _counts(stages: list[StageTask], done: set[str], width: int = 0) -> str:
-    n_done = len(_ids(stages) & done)
-    separator = " " if width else ", "
-    return f"{n_done:{width}} done{separator}{len(stages) - n_done:{width}} to do"
 
 
 def _given(settings: Settings) -> dict[str, Any]:
@@ -265,11 +260,6 @@ def _given(settings: Settings) -> dict[str, Any]:
 
 def _columns(scenario: Scenario) -> dict[str, Any]:
     return {"experiment": scenario.experiment, "scenario": scenario.name, "replicate": scenario.replicate}
-
-
-def _cost(task: StageTask) -> dict[str, Any]:
-    provenance = task.entry.provenance()
-    return {name: provenance.get(name) for name in ("wall_seconds", "peak_memory_mb", "started", "session", "image")}
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,11 +1,13 @@
-"""What needs the Docker engine. Without it, or without an image, such a test is skipped, and fails where CI is set."""
+"""What needs the Docker engine, an image or a browser. Without it such a test is skipped, and fails where CI is set."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import docker
 import pytest
+from browser import Page, chromium
 from docker.errors import DockerException, ImageNotFound
 
 from images import IMAGES
@@ -27,6 +29,15 @@ def engine() -> Iterator[docker.DockerClient]:
         unavailable(f"no Docker engine answers: {error}")
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    program = shutil.which("chromium")
+    if program is None:
+        unavailable("no chromium on PATH: apt-get install chromium")
+    with chromium(program, tmp_path_factory.mktemp("chromium")) as tab:
+        yield tab
 
 
 @pytest.fixture(scope="session")

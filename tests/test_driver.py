@@ -1,5 +1,6 @@
 """The driver, run as a person runs it: what it makes, what it reuses, what it says, and what it survives."""
 
+import base64
 import json
 import os
 import pty
@@ -19,10 +20,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, entries, processes, run, start, table, wait_for, write_study
 from luigi.rpc import RemoteScheduler
 from PIL import Image
 
+from gpatlas.manifest import RunManifest
+from gpatlas.settings import build
 from pipeline import RunAll
 
 FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3"]
@@ -49,10 +53,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:
     results, output = finished
-    for name in ("results.csv", *(f"figures/figure_{figure}.png" for figure in FIGURES), "run.json"):
+    for name in ("results.csv", *(f"figures/figure_{figure}.png" for figure in FIGURES), "run.json", "report.html"):
         assert (results / "test" / name).is_file()
         assert str(results / "test" / name) in output
-    assert "[26/26]" in output
+    assert output.splitlines()[-1] == str(results / "test" / "report.html")
+    assert "[27/27]" in output
     assert "luigi" not in output.lower().replace("luigi's log", "").replace("luigi.log", "")
     assert "Done scheduling tasks" in (results / "test" / "luigi.log").read_text()
 
@@ -83,6 +88,25 @@ def test_figures_are_sharp(finished: tuple[Path, str]) -> None:
             assert image.info["dpi"][0] >= 149
 
 
+def reported(results: Path) -> RunManifest:
+    """What the driver told the report that it published last."""
+    key = json.loads((results / "test" / "run.json").read_text())["published"]["report.html"]
+    return build(RunManifest, json.loads((results / "store" / "collected" / "test" / f"report-{key}" / "manifest.json").read_text()))
+
+
+def test_the_report_holds_every_figure_and_what_the_run_was(finished: tuple[Path, str]) -> None:
+    results, manifest = finished[0], reported(finished[0])
+    page = (results / "test" / "report.html").read_text()
+    for figure in FIGURES:
+        png = (results / "test" / "figures" / f"figure_{figure}.png").read_bytes()
+        assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in page
+    assert manifest.command in page
+    assert "0 reused" in page
+    assert (len(manifest.stages), {stage.session for stage in manifest.stages}) == (26, {manifest.session})
+    assert manifest.content == yaml.safe_load(TEST_CONFIG.read_text())
+    assert all(stage.peak_memory_mb and stage.wall_seconds and stage.versions["gpatlas"] for stage in manifest.stages)
+
+
 def test_provenance_tells_how_to_repeat_a_stage(finished: tuple[Path, str], tmp_path: Path) -> None:
     (folder,) = (finished[0] / "store" / "scaling" / "qhaplo_16qtl_200n_rep1").glob("ridge-*")
     provenance = json.loads((folder / "provenance.json").read_text())
@@ -102,7 +126,7 @@ def test_a_second_run_executes_nothing(finished: tuple[Path, str]) -> None:
     before = entries(finished[0])
     code, output = run(TEST_CONFIG, finished[0])
     assert code == 0
-    assert output.startswith("nothing to do: all 26 stages are done")
+    assert output.startswith("nothing to do: all 27 stages are done")
     assert entries(finished[0]) == before
 
 
@@ -111,15 +135,19 @@ def test_a_changed_setting_reruns_what_follows_from_it(finished: tuple[Path, str
     text = TEST_CONFIG.read_text().replace("mlp: {hidden_size: 32", "mlp: {learning_rate: 0.02, hidden_size: 32", 1)
     (tmp_path / "test.yaml").write_text(text)
     _, plan = run(tmp_path / "test.yaml", results, task="Plan")
-    assert re.search(r"26 stages: 16 done, 10 to do", plan)
+    assert re.search(r"27 stages: 16 done, 11 to do", plan)
     code, output = run(tmp_path / "test.yaml", results)
     assert code == 0, output
     assert output.count("(again: learning_rate 0.01 → 0.02)") == 2
     assert "results  " in output
     new = {re.sub(r"-[0-9a-f]{12}$", "", name.removeprefix("store/")) for name in entries(results).keys() - before.keys()}
     scenarios = {f"scaling/qhaplo_{n_qtl}qtl_200n_rep1/mlp" for n_qtl in (16, 30)}
-    assert new == scenarios | {"collected/test/results"} | {f"collected/test/figure_{figure}" for figure in FIGURES}
+    assert new == scenarios | {"collected/test/results", "collected/test/report"} | {
+        f"collected/test/figure_{figure}" for figure in FIGURES
+    }
     assert {name: time for name, time in entries(results).items() if name in before} == before
+    again = [stage.name for stage in reported(results).stages if stage.session == reported(results).session]
+    assert sorted(again) == sorted(["mlp", "mlp", "results", *(f"figure_{figure}" for figure in FIGURES)])
 
 
 def test_a_damaged_result_is_made_again(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
@@ -220,7 +248,7 @@ def test_a_failed_stage_is_explained_and_others_still_run(tmp_path: Path, undist
     assert output.count("FAILED") == 1
     assert re.search(r"Error: .*qhaplo_46qtl_1000n_rep1_p\.txt.* line 8.*missing", output)
     assert "qhaplo_46qtl_1000n_rep2 ridge" in output
-    assert "not finished: 3 stages are not done, 1 failed" in output
+    assert "not finished: 4 stages are not done, 1 failed" in output
     (log,) = re.findall(r"^  log: +(\S+)", output, re.MULTILINE)
     assert "missing" in Path(log).read_text()
     (repeat,) = re.findall(r"^  repeat: (.+)", output, re.MULTILINE)
@@ -252,7 +280,7 @@ def test_plan_counts_and_runs_nothing(tmp_path: Path) -> None:
     config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
     code, output = run(config, tmp_path / "results", task="Plan")
     assert code == 0
-    assert f"{config}: 4 scenarios, 9 stages: 0 done, 9 to do" in output
+    assert f"{config}: 4 scenarios, 10 stages: 0 done, 10 to do" in output
     assert re.search(r"simulate +0 done +4 to do", output)
     assert "scaling/qhaplo_20qtl_200n_rep2  200 20 20; 0/2" in output
     assert re.search(r"disk: 0\.[12] MB for the datasets to make", output)
@@ -273,7 +301,7 @@ def test_a_terminal_sees_progress_and_the_time_left(tmp_path: Path) -> None:
         shown += block
     assert driver.wait() == 0
     text = shown.decode()
-    assert re.search(r"stages.* 1/3", text)
+    assert re.search(r"stages.* 1/4", text)
     assert "min left" in text
     assert re.search(r"qhaplo_400qtl_3000n_rep1 ridge.* [1-4]/4", text)
 
@@ -306,7 +334,7 @@ def test_two_drivers_share_the_work(tmp_path: Path, undisturbed: pd.DataFrame, s
     outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], outputs
     ran = [label for output in outputs for label in re.findall(r"^\[\d+/\d+\] (\S+ \S+)", output, re.MULTILINE)]
-    assert len(ran) == len(set(ran)) == 9
+    assert len(ran) == len(set(ran)) == 10
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
 
 
@@ -352,7 +380,7 @@ def test_the_web_view_tells_how_far_a_stage_is_and_where_its_log_lies(tmp_path: 
     assert shown["resources_running"] == {"cpu": 1, "memory_gb": 1, "gpu": 0}
     driver.communicate(timeout=120)
     stages = [task for task in server.task_list("DONE", "").values() if task["name"] != "RunAll"]
-    assert len(stages) == 3
+    assert len(stages) == 4
     assert all(Path(task["status_message"].partition("log: ")[2]).is_file() for task in stages)
 
 
@@ -367,7 +395,7 @@ def test_stages_that_do_not_fit_together_wait(tmp_path: Path, scheduler: list[st
     provenances = [json.loads(path.read_text()) for path in results.glob("store/*/*/*/provenance.json")]
     assert {provenance["needs"]["memory_gb"] for provenance in provenances} == {2}
     spans = sorted((provenance["started"], provenance["wall_seconds"]) for provenance in provenances)
-    assert len(spans) == 9
+    assert len(spans) == 10
     for (first, seconds), (second, _) in pairwise(spans):
         assert datetime.fromisoformat(second).timestamp() >= datetime.fromisoformat(first).timestamp() + seconds - 0.01
 

@@ -64,7 +64,10 @@ def test_a_copy_has_the_same_names(image: Image, definition: Path) -> None:
     assert re.fullmatch(rf"gpatlas-{image.name}:[0-9a-f]{{12}}", image.tag)
 
 
-@pytest.mark.parametrize(("name", "source"), [("gpu", "gpatlas/ridge.py"), ("r", "r/simulate.R")])
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("gpu", "gpatlas/ridge.py"), ("gpu", "gpatlas/report.html"), ("gpu", "gpatlas/published.csv"), ("r", "r/simulate.R")],
+)
 def test_a_byte_of_a_source_changes_the_tag_alone(name: str, source: str, definition: Path) -> None:
     tag, environment = names(IMAGES[name], definition)
     path = definition / source

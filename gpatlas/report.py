@@ -1,0 +1,183 @@
+"""One page on a whole run: its figures with what they show, the tables behind them, its values beside the study's, and what it took."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gpatlas.figures_shared import COLUMNS, listed
+from gpatlas.manifest import FigureFile, RunManifest, StageRecord
+from gpatlas.page_tables import page_table
+from gpatlas.progress import Progress
+from gpatlas.published import compared
+from gpatlas.sentences import FINDINGS
+from gpatlas.settings import ReportSettings, build
+from gpatlas.timeline import clock, seconds_between, timeline
+
+NEEDED = [*COLUMNS, "rel_aa", "seed", "seconds"]
+QUANTITIES = {"pearson_r": "r", "gain": "gain in r over ridge regression", "relative_gain": "relative gain over ridge regression"}
+SCENARIO = ["n_individuals", "n_loci", "n_qtl", "n_traits", "qtl_pairs", "genetic_correlation", "h2"]
+
+
+def run(settings: ReportSettings, source: Path, out: Path, progress: Progress) -> None:
+    """Write the page on the run that the manifest `source` (JSON, a RunManifest) describes to `out`.
+
+    Raises ValueError where the manifest, or the table that it names, is not what it should be, OSError where a file is missing.
+    """
+    try:
+        manifest = build(RunManifest, json.loads(source.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source}: not a run's manifest: {error}") from error
+    try:
+        table = pd.read_csv(manifest.results)
+        if absent := [name for name in NEEDED if name not in table]:
+            raise ValueError(f"no column {listed(absent)}; the table has {listed(table.columns)}")
+        page = render(manifest, table, settings)
+    except ValueError as error:
+        raise ValueError(f"{manifest.results}: {error}") from error
+    out.write_text(page, encoding="utf-8")
+    progress(1, 1, rows=len(table), stages=len(manifest.stages))
+
+
+def render(manifest: RunManifest, table: pd.DataFrame, settings: ReportSettings) -> str:
+    """The page, as HTML that needs nothing beside itself."""
+    environment = Environment(
+        autoescape=True, loader=PackageLoader("gpatlas", ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("report.html").render(
+        run=manifest,
+        facts=_facts(manifest, table),
+        figures=[_figure(figure, table) for figure in manifest.figures],
+        models=page_table(_models(table), "r of every model over traits and replicates"),
+        everything=page_table(table, "the collected table", heads={}) if len(table) <= settings.max_rows else None,
+        n_rows=len(table),
+        **_beside_the_study(table),
+        grid=page_table(_grid(manifest, table), "the grid: scenarios, and the stages behind them"),
+        **_cost(manifest, settings.n_slowest),
+        protocols=sorted(table["protocol"].unique()),
+        seeds=_ranges(table["seed"].unique()),
+        versions=page_table(_versions(manifest.stages), "package versions"),
+        images=Counter(stage.image for stage in manifest.stages if stage.image),
+        content=json.dumps(manifest.content, indent=1, ensure_ascii=False),
+    )
+
+
+def _facts(manifest: RunManifest, table: pd.DataFrame) -> dict[str, str]:
+    """What the run was, in a few numbers."""
+    ran = [stage for stage in manifest.stages if stage.session == manifest.session]
+    memory = [stage.peak_memory_mb for stage in manifest.stages if stage.peak_memory_mb]
+    facts = {
+        "scenarios": f"{table.groupby('experiment')['scenario'].nunique().sum():,}",
+        "rows of results": f"{len(table):,}, of {table['model'].nunique()} models",
+        "stages": f"{len(ran):,} ran, {len(manifest.stages) - len(ran):,} reused",
+        "this session": clock(seconds_between(ran)) if ran else "nothing ran",
+        "sum over stages": clock(sum(stage.wall_seconds for stage in manifest.stages)),
+    }
+    return facts | ({"largest memory": f"{max(memory):,.0f} MB"} if memory else {})
+
+
+def _figure(figure: FigureFile, table: pd.DataFrame) -> dict[str, Any]:
+    finding = FINDINGS[figure.figure]
+    points, png = finding.points(table), Path(figure.path).read_bytes()
+    return {
+        "name": figure.figure,
+        "title": finding.title,
+        "sentence": finding.say(points),
+        "png": base64.b64encode(png).decode(),
+        "width": int.from_bytes(png[16:20]) // 2,  # of its pixels, as PNG's header says: they are drawn two to one
+        "table": page_table(finding.summary(points), f"{finding.value}, over replicates"),
+    }
+
+
+def _models(table: pd.DataFrame) -> pd.DataFrame:
+    groups = table.groupby(["experiment", "model", "rel_aa"], dropna=False, sort=False)
+    aggregated = groups.agg(
+        share=("v_a_over_v_g", "mean"),
+        mean=("pearson_r", "mean"),
+        sd=("pearson_r", "std"),
+        n=("pearson_r", "count"),
+        fit_seconds=("seconds", "mean"),
+    )
+    return aggregated.reset_index()
+
+
+def _beside_the_study(table: pd.DataFrame) -> dict[str, Any]:
+    """The published values with ours, and how far they are apart; nothing where the run has none of their cells."""
+    cells = compared(table)
+    if cells.empty:
+        return {"published": None, "distances": []}
+    values = ["published", "ours", "difference", "sd", "n", "what", "protocol"]
+    names = ["experiment", "model", "quantity", *values, *SCENARIO[:4], "genetic_correlation", "rel_aa", "trait", "replicate", "source"]
+    shown = cells[names].dropna(axis="columns", how="all")
+    distances = [_distance(QUANTITIES[str(quantity)], rows["difference"]) for quantity, rows in cells.groupby("quantity", sort=False)]
+    return {"published": page_table(shown, "the study's values and ours"), "distances": distances}
+
+
+def _distance(quantity: str, differences: "pd.Series[float]") -> str:
+    away = differences.abs()
+    higher = f"ours is higher in {(differences > 0).sum()} of {len(away)}"
+    return f"{quantity}: {higher}, {away.median():.3f} away in the median, {away.max():.3f} at most"
+
+
+def _grid(manifest: RunManifest, table: pd.DataFrame) -> pd.DataFrame:
+    """A row per combination of parameters: its replicates, and how many of its stages ran and were reused."""
+    scenarios = table.drop_duplicates(["experiment", "scenario"]).drop(columns="seconds")
+    own = scenarios["n_trait_groups"] == scenarios["n_traits"]
+    scenarios = scenarios.assign(
+        folder=scenarios["experiment"] + "/" + scenarios["scenario"], qtl_pairs=own.map({True: "own", False: "shared"})
+    )
+    stages = _stages(manifest).groupby("folder")[["ran", "reused", "seconds"]].sum()
+    groups = scenarios.join(stages, on="folder").groupby(["experiment", *SCENARIO], dropna=False, sort=False)
+    return groups.agg(
+        replicates=("replicate", "nunique"), ran=("ran", "sum"), reused=("reused", "sum"), seconds=("seconds", "sum")
+    ).reset_index()
+
+
+def _stages(manifest: RunManifest) -> pd.DataFrame:
+    rows = [
+        (stage.folder, stage.name, stage.session == manifest.session, stage.wall_seconds, stage.peak_memory_mb) for stage in manifest.stages
+    ]
+    frame = pd.DataFrame(rows, columns=["folder", "stage", "ran", "seconds", "memory"]).astype({"memory": float})
+    return frame.assign(reused=~frame["ran"])
+
+
+def _cost(manifest: RunManifest, n_slowest: int) -> dict[str, Any]:
+    """Time and memory: the timeline of what ran, a table by kind of stage, and the slowest stages."""
+    ran = [stage for stage in manifest.stages if stage.session == manifest.session]
+    stages = _stages(manifest)
+    kinds = stages.groupby("stage", sort=False).agg(
+        ran=("ran", "sum"),
+        reused=("reused", "sum"),
+        seconds=("seconds", "sum"),
+        median=("seconds", "median"),
+        longest=("seconds", "max"),
+        memory=("memory", "max"),
+    )
+    slowest = stages.nlargest(n_slowest, "seconds").assign(how=lambda rows: rows["ran"].map({True: "ran", False: "reused"}))
+    return {
+        "timeline": timeline(ran) if ran else None,
+        "kinds": page_table(kinds.reset_index(), "time and memory by kind of stage"),
+        "slowest": page_table(slowest[["folder", "stage", "seconds", "memory", "how"]], f"the {len(slowest)} slowest stages"),
+    }
+
+
+def _versions(stages: Iterable[StageRecord]) -> pd.DataFrame:
+    """A row per package and version, and in how many stages it was."""
+    counts = Counter(item for stage in stages for item in stage.versions.items())
+    return pd.DataFrame([(*item, count) for item, count in sorted(counts.items())], columns=["package", "version", "stages"])
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """'1 to 10, 12': whole numbers as runs."""
+    runs: list[list[int]] = []
+    for number in sorted(map(int, numbers)):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
