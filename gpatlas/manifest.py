@@ -19,10 +19,10 @@ class StageRecord(Settings):
     name: str
     started: str
     wall_seconds: float
-    peak_memory_mb: float | None
+    peak_memory_mb: float | None = None
     session: str
-    image: str | None
-    versions: dict[str, str]
+    image: str | None = None
+    versions: dict[str, str] = {}
 
 
 class FigureFile(Settings):

@@ -90,7 +90,9 @@ def _figure(figure: FigureFile, table: pd.DataFrame) -> dict[str, Any]:
         "sentence": finding.say(points),
         "png": base64.b64encode(png).decode(),
         "width": int.from_bytes(png[16:20]) // 2,  # of its pixels, as PNG's header says: they are drawn two to one
-        "table": page_table(finding.summary(points), f"{finding.value}, over replicates"),
+        "table": page_table(
+            finding.summary(points), f"{finding.title.partition(':')[0]}: {finding.value}; mean, standard deviation, number"
+        ),
     }
 
 

@@ -27,7 +27,7 @@ class Finding:
 
     def say(self, points: pd.DataFrame) -> str:
         """The sentence, where any point has a height."""
-        return self.sentence(points) if points["value"].notna().any() else f"No {self.value} is defined in this run."
+        return self.sentence(points) if points["value"].notna().any() else "No point of this figure is defined in this run."
 
     def summary(self, points: pd.DataFrame) -> pd.DataFrame:
         """Mean and standard deviation of the points that stand in the same place, and how many they are."""
@@ -158,7 +158,7 @@ PLACE = ("share", "n_individuals", "n_qtl")
 FINDINGS: dict[str, Finding] = {
     "1a": Finding(
         "Figure 1A: relative gain of the MLP over the linear model",
-        "relative gain",
+        "relative gain (1 is +100%)",
         PLACE,
         relative_gain,
         partial(say_by_pairs, subject="Median gain of the MLP over the linear model", write=_percent),
@@ -186,7 +186,7 @@ FINDINGS: dict[str, Finding] = {
     ),
     "3": Finding(
         "Figure 3: relative gain of the MLP over ridge regression by genetic correlation",
-        "relative gain",
+        "relative gain (1 is +100%)",
         ("n_traits", "n_qtl", "qtl_pairs", "genetic_correlation"),
         pleiotropic_gain,
         say_pleiotropic_gain,

@@ -19,7 +19,7 @@ def record(study: Config, runner: str) -> dict[str, Any]:
 def cost(task: StageTask, *more: str) -> dict[str, Any]:
     """What a finished stage took, and `more` of its provenance."""
     provenance = task.entry.provenance()
-    return {name: provenance.get(name) for name in (*COST, *more)}
+    return {name: provenance[name] for name in (*COST, *more) if name in provenance}
 
 
 def command(study: Config, runner: str, results: Path) -> str:

@@ -75,7 +75,7 @@ def test_figures_stand_there_with_their_sentence_and_table(tmp_path: Path) -> No
         assert picture["alt"] == finding.say(finding.points(everything()))
         assert (picture["src"] or "").startswith("data:image/png;base64,iVBOR")
         assert picture["width"] == "300"
-    assert page.tables["relative gain, over replicates"][1:] == [
+    assert page.tables["Figure 3: relative gain (1 is +100%); mean, standard deviation, number"][1:] == [
         ["2", "10", "own", "0", "0.500", "0.000", "2"],
         ["2", "10", "shared", "0", "0.600", "0.000", "2"],
         ["2", "10", "shared", "0.5", "0.700", "0.000", "2"],

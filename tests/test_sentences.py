@@ -70,7 +70,7 @@ def test_gains_that_are_not_defined_are_not_counted() -> None:
     table = scaling()
     table.loc[table["model"] == "linear_sgd", "pearson_r"] = -0.1
     finding = FINDINGS["1a"]
-    assert finding.say(finding.points(table)) == "No relative gain is defined in this run."
+    assert finding.say(finding.points(table)) == "No point of this figure is defined in this run."
     assert finding.summary(finding.points(table))["n"].eq(0).all()
 
 
