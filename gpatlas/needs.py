@@ -1,9 +1,11 @@
 """What a stage needs of a machine while it runs, estimated from its sizes, so that as many run side by side as fit."""
 
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from gpatlas.settings import MlpSettings, NeuralSettings, PrunedSettings, Settings
+from gpatlas.settings import EgblupSettings, MlpSettings, NeuralSettings, PrunedSettings, Settings, split_sizes
 from gpatlas.stages import Stage
 
 MARGIN = 1.25
@@ -45,8 +47,30 @@ def memory_bytes(stage: Stage, settings: Settings, size: Size) -> float:
         return libraries + 2 * packed + 2 * n * m + vectors + block
     if stage.name == "fit-ridge":
         return libraries + 3 * packed + vectors + block + 5 * 8 * min(n, m) ** 2
+    if isinstance(settings, EgblupSettings):
+        return libraries + 3 * packed + vectors + egblup_bytes(split_sizes(n, "paper")[0], m, t, settings)
     if "torch" in stage.packages:
         hidden = settings.hidden_size if isinstance(settings, MlpSettings | PrunedSettings) else t
         weights = 2 * m * hidden + hidden**2
         return libraries + 3 * packed + vectors + 6 * 4 * weights + 3 * 4 * BLOCK * (2 * m + hidden)
     return libraries + 2 * packed + vectors + block
+
+
+def egblup_bytes(n_train: int, n_loci: int, n_traits: int, settings: EgblupSettings) -> float:
+    """Memory of EG-BLUP's matrices: six of n × n while one is decomposed; the leave-one-out errors are few beside them."""
+    choices = n_traits * settings.n_penalties
+    return 8 * (6 * n_train**2 + 2 * n_train * min(n_loci, 1024) + (n_train + 512) * choices)
+
+
+def check_memory(needed: float, what: str) -> None:
+    """Raises ValueError where `what` needs more bytes than this machine, or this container, has."""
+    if needed > (there := machine_memory()):
+        raise ValueError(f"{what} need {needed / 1e9:,.1f} GB of memory; there are {there / 1e9:,.1f} GB")
+
+
+def machine_memory() -> int:
+    """Bytes of memory that the machine has, or the container where that may use less (Linux)."""
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return installed if text == "max" else min(installed, int(text))

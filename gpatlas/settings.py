@@ -108,14 +108,9 @@ class FitSettings(Settings):
     threads: Positive | None = Field(None, description="processor threads; left out, all cores")
 
 
-class RidgeSettings(FitSettings):
-    """Ridge regression on allele counts, the penalty chosen by leave-one-out (stands for rrBLUP)."""
+class PenaltySettings(FitSettings):
+    """What the fits share that choose their penalty by leave-one-out."""
 
-    n_splits: Positive = Field(10, description="random splits of protocol 'paper'")
-    splits: Literal["shared", "per_trait"] = Field(
-        "shared",
-        description="protocol 'paper': shared: all traits on the same splits; per_trait: the study's very splits, which differ by trait",
-    )
     n_penalties: Annotated[Int, Field(ge=1)] = Field(100, description="penalties tried, evenly spaced in logarithm")
     log10_penalty_min: Float = Field(-5.0, description="exponent of the smallest penalty")
     log10_penalty_max: Float = Field(5.0, description="exponent of the largest penalty")
@@ -127,6 +122,24 @@ class RidgeSettings(FitSettings):
                 f"log10_penalty_min: must be at most log10_penalty_max ({self.log10_penalty_max:g}), got {self.log10_penalty_min:g}"
             )
         return self
+
+
+class RidgeSettings(PenaltySettings):
+    """Ridge regression on allele counts, the penalty chosen by leave-one-out (stands for rrBLUP)."""
+
+    n_splits: Positive = Field(10, description="random splits of protocol 'paper'")
+    splits: Literal["shared", "per_trait"] = Field(
+        "shared",
+        description="protocol 'paper': shared: all traits on the same splits; per_trait: the study's very splits, which differ by trait",
+    )
+
+
+class EgblupSettings(PenaltySettings):
+    """Kernel ridge regression on additive and pairwise epistatic relationships (EG-BLUP), chosen by leave-one-out."""
+
+    epistatic_weights: tuple[Annotated[Float, Field(ge=0, le=1)], ...] = Field(
+        (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="shares of the epistatic relationship in the kernel that are tried", min_length=1
+    )
 
 
 class NeuralSettings(FitSettings):
