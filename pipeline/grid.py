@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpatlas.settings import FitSettings, Settings, SettingsError, SimulateSettings, build, n_qtl_for, nearest, split_sizes
+from gpatlas.settings import FitSettings, Protocol, Settings, SettingsError, SimulateSettings, build, n_qtl_for, nearest, split_sizes
 from gpatlas.stages import FIGURES, MODELS
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
@@ -27,6 +27,7 @@ class Experiment(BaseModel):
     simulation: dict[str, Any] = {}
     grid: Annotated[list[dict[str, Any]], Field(min_length=1)]
     models: Annotated[dict[str, Any], Field(min_length=1)]
+    protocol: Protocol | None = None
     figures: list[str] = []
 
 
@@ -71,6 +72,8 @@ class Faults:
 def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any], faults: Faults) -> list[Scenario]:
     """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all models."""
     where = f"experiments.{name}"
+    if experiment.protocol:
+        shared = {**shared, "protocol": experiment.protocol}
     models = {model: _model(model, given, shared, f"{where}.models.{model}", faults) for model, given in experiment.models.items()}
     scenarios: dict[str, Scenario] = {}
     for position, block in enumerate(experiment.grid):

@@ -145,6 +145,22 @@ def test_grids_of_the_other_experiments(tmp_path: Path) -> None:
     ]
 
 
+def test_an_experiment_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
+    content = changed("experiments.scaling.protocol", "paper")
+    content["experiments"]["other"] = VALID["experiments"]["scaling"] | {"figures": []}
+    content["experiments"]["scaling"]["models"]["ridge"] = {"protocol": "holdout"}
+    found = {
+        (scenario.experiment, model, settings.identity()["protocol"])
+        for scenario in load(write(tmp_path, content)).scenarios
+        for model, settings in scenario.models
+    }
+    assert found == {
+        *(("other", model, "holdout") for model in ("ridge", "linear_sgd", "mlp")),
+        *(("scaling", model, "paper") for model in ("linear_sgd", "mlp")),
+        ("scaling", "ridge", "holdout"),
+    }
+
+
 def test_import_checks_sizes_of_the_files() -> None:
     config = load(CONFIGS / "alphasimr.yaml")
     assert config.stage.name == "import-alphasimr"
@@ -172,7 +188,7 @@ FAULTS = [
     ("source", "data", "source: goes with simulator 'import', not 'native'"),
     ("experiments", {}, "experiments: Dictionary must have at least 1 item"),
     ("experiments", ..., "experiments: is required"),
-    (S, None, "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, figures, got None"),
+    (S, None, "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, protocol, figures, got None"),
     ("experiments.a/b", {}, "experiments.a/b: an experiment is named by letters, digits"),
     (
         "experiments.collected",
@@ -180,6 +196,7 @@ FAULTS = [
         "experiments.collected: an experiment is named by letters, digits, '_', '-' and '.', and not 'collected'",
     ),
     (f"{S}.grid", [], f"{S}.grid: List must have at least 1 item"),
+    (f"{S}.protocol", "both", f"{S}.protocol: must be 'holdout' or 'paper', got 'both'"),
     (f"{S}.modells", {}, f"{S}.modells: unknown key, did you mean 'models'?"),
     (f"{S}.scenario", "rep{replicat}", f"{S}.scenario: unknown parameter 'replicat' in 'rep{{replicat}}', did you mean 'replicate'?"),
     (f"{S}.scenario", "rep{replicate", f"{S}.scenario: expected '}}' before end of string, got 'rep{{replicate'"),
