@@ -17,6 +17,7 @@ Bool = Annotated[bool, Strict()]
 Positive = Annotated[Int, Field(ge=1)]
 Protocol = Literal["holdout", "paper"]
 Device = Literal["auto", "cpu", "cuda"]
+FurtherModel = Literal["egblup", "pairwise"]
 Precision = Literal["fp32", "bf16", "auto"]
 S = TypeVar("S", bound=BaseModel)
 
@@ -214,6 +215,7 @@ class FigureSettings(Settings):
     """Draws one figure from the collected table."""
 
     figure: str = Field(description="which figure")
+    further_models: tuple[FurtherModel, ...] = Field((), description="models drawn beside the study's in figures 1A, 1B, 2 and 3")
     dpi: Annotated[Int, Field(ge=50)] = Field(200, description="dots per inch")
 
 

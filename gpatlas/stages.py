@@ -83,7 +83,10 @@ FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "s1": ("scaling", ("linear_sgd", "ridge")),
     "2": ("dilution", ("ridge", "mlp", "pruned")),
     "3": ("pleiotropy", ("ridge", "mlp")),
+    "4": ("limits", ("ridge", "egblup", "pairwise", "mlp")),
+    "5": ("limits", ("pairwise",)),
 }
+DRAW_FURTHER_MODELS = ("1a", "1b", "2", "3")
 
 FIT_PREFIX = "fit-"
 MODELS: dict[str, Stage] = {

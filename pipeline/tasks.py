@@ -16,7 +16,7 @@ import luigi
 
 from gpatlas.needs import Size
 from gpatlas.settings import CollectSettings, FigureSettings, Settings, build, dataset_bytes
-from gpatlas.stages import MODELS, SIMULATE_ALPHASIMR, STAGES
+from gpatlas.stages import DRAW_FURTHER_MODELS, MODELS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load, shown
 from pipeline.grid import Scenario
 from pipeline.registry import RUNNERS
@@ -132,7 +132,8 @@ class Figure(StudyTask):
 
     @property
     def settings(self) -> Settings:  # type: ignore[override]
-        return FigureSettings(figure=self.figure)
+        further_models = self.study.further_models[self.experiment] if self.figure in DRAW_FURTHER_MODELS else ()
+        return build(FigureSettings, {"figure": self.figure, "further_models": further_models})
 
     @cached_property
     def collect(self) -> Collect:

@@ -124,6 +124,8 @@ ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
     ("fit-linear-sgd", {"penalty": 0.0, "learning_rate": 12345678.9, "batch_size": 2, "epochs": 1, "patience": 1, "protocol": "holdout"}),
     ("figure", {"figure": "1a"}),
     ("figure", {"figure": "accessory_mlp", "dpi": 50}),
+    ("figure", {"figure": "2", "further_models": ("egblup",)}),
+    ("figure", {"figure": "3", "further_models": ("pairwise", "egblup")}),
 ]
 
 

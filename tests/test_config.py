@@ -188,7 +188,11 @@ FAULTS = [
     ("source", "data", "source: goes with simulator 'import', not 'native'"),
     ("experiments", {}, "experiments: Dictionary must have at least 1 item"),
     ("experiments", ..., "experiments: is required"),
-    (S, None, "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, protocol, figures, got None"),
+    (
+        S,
+        None,
+        "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, protocol, figures, ",
+    ),
     ("experiments.a/b", {}, "experiments.a/b: an experiment is named by letters, digits"),
     (
         "experiments.collected",
@@ -228,8 +232,10 @@ FAULTS = [
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
     (f"{S}.models.mlp.seed", 3, f"{S}.models.mlp.seed: is the replicate number; choose replicates in the grid"),
     (f"{S}.models.mlp.max_n_individuals", "many", f"{S}.models.mlp.max_n_individuals: must be a whole number, got 'many'"),
-    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, accessory_linear, accessory_mlp, s1)"),
+    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1)"),
     (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' draws the experiment 'dilution', not 'scaling'"),
+    (f"{S}.further_models", ["lasso"], f"{S}.further_models.0: must be 'egblup' or 'pairwise', got 'lasso'"),
+    (f"{S}.further_models", ["egblup"], f"{S}.further_models.0: 'egblup' is not among this experiment's models"),
     (f"{S}.models", {"mlp": None}, f"{S}.figures.0: figure '1a' needs the model linear_sgd, which is not among this experiment's models"),
 ]
 
