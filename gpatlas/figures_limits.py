@@ -67,6 +67,7 @@ def figure_4(table: pd.DataFrame) -> Figure:
     lines = {"ceiling: any model": CEILING, "ceiling: linear model": LINEAR_CEILING}
     entries = [(look.label, mark(look, linewidth=1.8)) for look in looks.values()]
     legend(figure, [*entries, *((label, Line2D([], [], **style)) for label, style in lines.items())], "Model", below=False)
+    figure.legends[0].set_alignment("left")
     picks = f"pick: the simplest model whose mean r is within {CLOSE:g} of the best"
     return finish(figure, rows, CELL, "lines: means, bars: lowest to highest", picks)
 
@@ -98,7 +99,7 @@ def views_of(rows: pd.DataFrame) -> list[View]:
         n_qtl = of_size.groupby("n_qtl")["h2"].nunique().idxmax()
         h2 = of_size.groupby("h2")["n_qtl"].nunique().iloc[::-1].idxmax()  # of equals the highest
         by_h2, by_pairs = of_size[of_size["n_qtl"] == n_qtl], of_size[of_size["h2"] == h2]
-        views.append(View(by_h2, "h2", f"Heritability\n({n_qtl} QTL, pairs per individual: {by_h2['pairs'].iloc[0]:.2g})", n))
+        views.append(View(by_h2, "h2", f"Heritability\n(pairs per individual: {by_h2['pairs'].iloc[0]:.2g})", n))
         views.append(View(by_pairs, "pairs", f"QTL pairs per individual\n(heritability {h2:g})", n))
     return views
 
@@ -111,7 +112,7 @@ def _panels(rows: pd.DataFrame, heading: str, ylabel: str) -> tuple[Figure, list
     figure, by_view = panels([f"$V_A/V_G$ = {share:.2f}" for share in shares], heading, blocks, size=size, beside=2.0)
     for view, row in zip(views, by_view, strict=True):
         if view.x == "pairs":
-            log_axis(row[0], view.rows["pairs"], [])
+            log_axis(row[0], view.rows["pairs"].map("{:.2g}".format).astype(float), [])
         else:
             row[0].set_xlim(0, 1.05)
             row[0].xaxis.set_major_locator(FixedLocator(sorted(view.rows["h2"].unique())))

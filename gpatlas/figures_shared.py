@@ -107,8 +107,8 @@ def panels(
 ) -> tuple[Figure, list[list[Axes]]]:
     """A figure of blocks of panels, one per title in each, all on the same y axis.
 
-    `blocks`: labels of x and y; those that follow each other with the same x label have the same x axis. `size` of a panel in inches, at most `most` in a row, with `beside` inches kept for a
-    legend on their right.
+    `blocks`: labels of x and y; those that follow each other with the same x label have the same x axis. `size` of a
+    panel in inches, at most `most` in a row, with `beside` inches kept for a legend on their right.
     """
     n_rows = math.ceil(len(titles) / most)
     n_columns = math.ceil(len(titles) / n_rows)
