@@ -29,12 +29,13 @@ from gpatlas.figures_shared import (
     MUTED,
     PERCENT,
     Look,
+    by_model,
     finish,
     gain_limits,
-    in_front,
     legend,
     looks_of,
     mark,
+    of_model,
     padded,
     paired,
     panels,
@@ -44,6 +45,7 @@ from gpatlas.figures_shared import (
 
 MODELS = ["mlp", "pruned_linear", "pruned_mlp"]
 OWN = "0, own pairs"
+GAIN_LABEL = "Gain in Pearson r on the test set"
 BOX = ["block", "panel", "group", "level"]
 FEWEST, MOST = 3, 20  # values of a box: with fewer there is none, with more only the points beyond the whiskers are drawn
 NOUNS = {
@@ -89,9 +91,7 @@ def figure_2(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
     ridge = rows[rows["model"] == "ridge"]
     ceilings = _means(ridge.assign(ceiling=ridge["h2"] ** 0.5 - ridge["pearson_r"]))
     pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in models], ignore_index=True)
-    pairs = pairs.assign(
-        block="Gain in Pearson r on the test set", level=pairs["model"], gain=pairs["pearson_r"] - pairs["pearson_r_other"]
-    )
+    pairs = pairs.assign(block=GAIN_LABEL, level=pairs["model"], gain=pairs["pearson_r"] - pairs["pearson_r_other"])
     looks = looks_of({model: MODEL_NAMES[model] for model in models})
     gains = Gains(pairs, ceilings, titles, [f"{share:.2f}" for share in shares], looks, facts)
     shown = pd.concat([pairs["gain"], ceilings["ceiling"]])
@@ -114,13 +114,12 @@ def figure_3(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
     pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in models], ignore_index=True)
     linear = pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0)
     levels, looks = _arms(pairs)
-    label = "Gain in Pearson r on the test set"
-    blocks = pairs["model"].map({model: label if len(models) == 1 else f"{in_front(model)}\n{label}" for model in models})
+    blocks = pairs["model"].map(by_model(models, GAIN_LABEL))
     pairs = pairs.assign(block=blocks, level=levels, gain=(pairs["pearson_r"] - linear) / linear)
     best = (pairs["v_a_over_v_g"] ** -0.5 - 1).groupby([pairs["panel"], pairs["group"]]).mean().max()
     facts.append("pairs of interacting QTL: each trait's own, or shared by all")
     gains = Gains(pairs, ceilings, titles, [f"{count:.0f}" for count in counts], looks, facts)
-    labels = f"Relative gain{' of the MLP' if len(models) == 1 else ''} over ridge regression", "Number of QTL"
+    labels = f"Relative gain{of_model(models)} over ridge regression", "Number of QTL"
     title = "Genetic correlation" + "\n(above 0: shared pairs)" * any(label != OWN and not look.open for label, look in looks.items())
     return _boxes(gains, labels, title, gain_limits(pairs["gain"], ceilings["ceiling"], best), percent=True)
 

@@ -30,6 +30,7 @@ from gpatlas.figures_shared import (
     mark,
     panels,
     rows_of,
+    unseen,
 )
 
 MODELS = ["ridge", "egblup", "pairwise", "mlp"]  # the simplest first
@@ -77,17 +78,18 @@ def figure_5(table: pd.DataFrame) -> Figure:
     rows = rows_of(table, "limits", "pairwise")
     if absent := [name for name in MEASURES if name not in rows]:
         raise ValueError(f"no column {listed(absent)}; the table has {listed(table.columns)}")
-    rows = pd.concat([rows.assign(level=name, value=rows[name]) for name in MEASURES], ignore_index=True)
-    rows = rows[rows.groupby("trait")["value"].transform("count") > 0]
+    rows = rows[rows.groupby("trait")["pair_recall"].transform("count") > 0]
     if rows.empty:
-        raise ValueError(f"every {' and '.join(MEASURES)} is empty of model 'pairwise' in experiment 'limits'")
+        raise ValueError("every pair_recall is empty of model 'pairwise' in experiment 'limits'")
+    rows = pd.concat([rows.assign(level=name, value=rows[name]) for name in MEASURES], ignore_index=True)
     looks = looks_of(MEASURES)
     figure, shown = _panels(rows, "Pairs found by pairwise screening", "Share of pairs")
     figure.axes[0].set_ylim(-0.05, 1.05)
     for axes, part, x in shown:
         _curves(axes, part, x, looks)
     legend(figure, [(look.label, mark(look, linewidth=1.8)) for look in looks.values()], "", below=False)
-    return finish(figure, rows, CELL, "lines: means, bars: lowest to highest")
+    lost = unseen(rows["value"], figure.axes[0].get_ylim(), "shares")
+    return finish(figure, rows, CELL, "lines: means, bars: lowest to highest", *lost)
 
 
 def views_of(rows: pd.DataFrame) -> list[View]:

@@ -26,13 +26,14 @@ from gpatlas.figures_shared import (
     PERCENT,
     R_LABEL,
     Look,
+    by_model,
     finish,
     gain_limits,
-    in_front,
     legend,
     log_axis,
     looks_of,
     mark,
+    of_model,
     padded,
     paired,
     panels,
@@ -59,7 +60,7 @@ def figure_1a(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure
     rows = rows.assign(gain=(rows["pearson_r"] - linear) / linear, perfect=rows["v_a_over_v_g"] ** -0.5 - 1, none=0.0)
     ceilings = rows.groupby(["trait", "n_qtl"])["perfect"].mean()
     limits = gain_limits(rows["gain"], ceilings, ceilings.max())
-    labels = f"Relative gain{_of(models)} over the linear model", "Number of QTL", "Gain in Pearson r on the test set"
+    labels = f"Relative gain{of_model(models)} over the linear model", "Number of QTL", "Gain in Pearson r on the test set"
     lines = {"no gain": ("none", DASHED), "ceiling: perfect model": ("perfect", CEILING)}
     return _scaling(rows, "n_qtl", "gain", labels, lines, limits, percent=True)
 
@@ -72,13 +73,8 @@ def figure_1b(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure
     models = ["mlp", *further_models]
     rows = _with_ceilings(rows_of(table, "scaling", *models)).sort_values("model", key=lambda names: names.map(models.index), kind="stable")
     rows = rows.assign(pairs=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
-    labels = f"Accuracy{_of(models)} by QTL pairs per individual", "QTL pairs per individual", R_LABEL
+    labels = f"Accuracy{of_model(models)} by QTL pairs per individual", "QTL pairs per individual", R_LABEL
     return _scaling(rows, "pairs", "pearson_r", labels, R_CEILINGS, _r_limits(rows["pearson_r"]), ("one QTL pair per individual", 1.0))
-
-
-def _of(models: Sequence[str]) -> str:
-    """' of the …' where there is one model; several have their names beside their panels."""
-    return f" of the {MODEL_NAMES[models[0]]}" if len(models) == 1 else ""
 
 
 def accessory(table: pd.DataFrame, model: str) -> Figure:
@@ -131,21 +127,21 @@ def _scaling(
 ) -> Figure:
     """A panel per model and trait of `y` against `x` (log), coloured by individuals.
 
-    `labels`: title, x, y; `lines`: label to column and style.
-    A value beyond `limits` counts as the limit in the curves, so that one wild ratio does not bend them.
+    `labels`: title, x, y; `lines`: label to column and style. A value beyond `limits` counts as the limit in the curves,
+    so that one wild ratio does not bend them.
     """
     models = list(rows["model"].unique())
     shares = rows.groupby("trait")["v_a_over_v_g"].mean()
-    blocks = [(labels[1], labels[2] if len(models) == 1 else f"{in_front(model)}\n{labels[2]}") for model in models]
-    figure, by_model = panels([f"$V_A/V_G$ = {share:.2f}" for share in shares], labels[0], blocks)
-    first = by_model[0][0]
+    blocks = [(labels[1], ylabel) for ylabel in by_model(models, labels[2]).values()]
+    figure, shown = panels([f"$V_A/V_G$ = {share:.2f}" for share in shares], labels[0], blocks)
+    first = shown[0][0]
     looks = looks_of({size: f"{size:,.0f}" for size in sorted(rows["n_individuals"].unique())})
     first.set_ylim(padded(limits))
     if percent:
         first.yaxis.set_major_formatter(PERCENT)
     log_axis(first, rows[x], [vertical[1]] if vertical else [])
-    corner = max(by_model[0], key=lambda axes: axes.get_position().x0)
-    for (model, trait), axes in zip(itertools.product(models, shares.index), itertools.chain(*by_model), strict=True):
+    corner = max(shown[0], key=lambda axes: axes.get_position().x0)
+    for (model, trait), axes in zip(itertools.product(models, shares.index), itertools.chain(*shown), strict=True):
         part = rows[(rows["model"] == model) & (rows["trait"] == trait)]
         for size, look in looks.items():
             ours = part[part["n_individuals"] == size]

@@ -3,7 +3,7 @@
 import itertools
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -164,10 +164,17 @@ def looks_of(labels: dict[Any, str]) -> dict[Any, Look]:
     return {level: Look(labels[level], *pair) for level, *pair in zip(labels, shades, itertools.cycle(MARKERS), strict=False)}
 
 
-def in_front(model: str) -> str:
-    """The model's name as the first word of a label."""
-    name = MODEL_NAMES[model]
-    return name[0].upper() + name[1:]
+def of_model(models: Sequence[str]) -> str:
+    """' of the …' for a figure of one model; several have their names beside their panels."""
+    return f" of the {MODEL_NAMES[models[0]]}" if len(models) == 1 else ""
+
+
+def by_model(models: Sequence[str], ylabel: str) -> dict[str, str]:
+    """The label of the y axis of each model's panels: with its name where there are several."""
+    if len(models) == 1:
+        return {models[0]: ylabel}
+    names = {model: MODEL_NAMES[model] for model in models}
+    return {model: f"{name[0].upper()}{name[1:]}\n{ylabel}" for model, name in names.items()}
 
 
 def padded(limits: tuple[float, float]) -> tuple[float, float]:
