@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from gpatlas.dataset import Dataset, FloatArray, Genotypes, blocks
-from gpatlas.evaluation import Fitted, Part, Split, ordered_split, run_fit, write_table
+from gpatlas.evaluation import Fitted, Part, run_fit, training_splits, write_table
 from gpatlas.needs import check_memory, egblup_bytes
 from gpatlas.progress import Progress
-from gpatlas.ridge import BLOCK_SIZE, OfIndividuals, eigen, leave_one_out, penalties, transposed_product, without_validation
+from gpatlas.ridge import BLOCK_SIZE, OfIndividuals, eigen, leave_one_out, penalties, transposed_product
 from gpatlas.settings import EgblupSettings
 
 LOCUS_BLOCK = 1024  # loci held unpacked; a multiple of 8
@@ -22,18 +22,10 @@ LOCUS_BLOCK = 1024  # loci held unpacked; a multiple of 8
 def run(settings: EgblupSettings, source: Path, out: Path, progress: Progress) -> None:
     """Fit the dataset `source` on the networks' split and write the table. Raises ValueError where the memory does not do."""
     with Dataset(source) as data:
-        splits = training_splits(settings, data.n_individuals)
+        splits = training_splits(data.n_individuals)
         needed = egblup_bytes(len(splits[0].train), data.n_loci, data.n_traits, settings)
         check_memory(needed, f"{source}: the relationships of {len(splits[0].train)} training individuals")
         write_table(run_fit("egblup", fit_egblup, splits, settings, data, progress), out)
-
-
-def training_splits(settings: EgblupSettings, n_individuals: int) -> list[Split]:
-    """The networks' split. Nothing is chosen by a validation part: under 'holdout' its individuals join the training part."""
-    splits = ordered_split(n_individuals, settings)
-    if settings.protocol == "holdout":
-        return [without_validation(split) for split in splits]
-    return [Split(split.train, split.train[:0], split.test) for split in splits]
 
 
 def fit_egblup(train: Part, validation: Part, settings: EgblupSettings, progress: Progress) -> Fitted:

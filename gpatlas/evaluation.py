@@ -60,6 +60,12 @@ def ordered_split(n_individuals: int, settings: FitSettings) -> list[Split]:
     return [Split(rows[:n_train], validation, test)]
 
 
+def training_splits(n_individuals: int) -> list[Split]:
+    """The networks' split for a model that needs no validation part: under 'holdout' its individuals join the training part."""
+    n_train, rows = split_sizes(n_individuals, "paper")[0], np.arange(n_individuals)
+    return [Split(rows[:n_train], rows[:0], rows[n_train:])]
+
+
 def random_splits(n_individuals: int, n_splits: int, rng: np.random.Generator | np.random.RandomState) -> list[Split]:
     """`n_splits` random splits with int(0.85·n) training individuals and no validation part."""
     orders = [rng.permutation(n_individuals) for _ in range(n_splits)]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gpatlas.dataset import ByteArray, Dataset, FloatArray, Genotypes, blocks
-from gpatlas.evaluation import Fitted, Part, Split, ordered_split, random_splits, run_fit, write_table
+from gpatlas.evaluation import Fitted, Part, Split, random_splits, run_fit, training_splits, write_table
 from gpatlas.progress import Progress
 from gpatlas.settings import PenaltySettings, RidgeSettings
 
@@ -46,16 +46,11 @@ def plan_splits(settings: RidgeSettings, n_individuals: int, n_traits: int) -> l
     """
     everything = slice(None)
     if settings.protocol == "holdout":
-        return [(everything, [without_validation(split) for split in ordered_split(n_individuals, settings)])]
+        return [(everything, training_splits(n_individuals))]
     if settings.splits == "shared":
         return [(everything, random_splits(n_individuals, settings.n_splits, np.random.default_rng(settings.seed)))]
     study = np.random.RandomState(STUDY_SEED)
     return [(slice(trait, trait + 1), random_splits(n_individuals, settings.n_splits, study)) for trait in range(n_traits)]
-
-
-def without_validation(split: Split) -> Split:
-    """The validation part joins the training part: ridge chooses its penalty by leave-one-out."""
-    return Split(np.concatenate([split.train, split.validation]), split.validation[:0], split.test)
 
 
 def penalties(settings: PenaltySettings) -> FloatArray:

@@ -143,6 +143,29 @@ class EgblupSettings(PenaltySettings):
     )
 
 
+class PairwiseSettings(PenaltySettings):
+    """Additive effects and sparse pairwise interactions by iterated screening; threshold by cross-validation, then ridge."""
+
+    thresholds: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
+        (1.1, 1.0, 0.9, 0.8),
+        description="falling factors on the noise level sqrt(2·ln(pairs)), which are passed down and up again; where to stop is chosen",
+        min_length=1,
+    )
+    n_folds: Annotated[Int, Field(ge=2)] = Field(
+        5, description="folds of the training individuals; they are fitted until 1000 individuals have been predicted"
+    )
+    max_scan_individuals: Positive = Field(20_000, description="training individuals that score all pairs at most; all of them fit the found")
+    max_loci_per_individual: Float = Field(
+        0.25, description="loci per training individual up to which all have an additive effect; above, these are screened as pairs are", ge=0, le=0.5
+    )
+
+    @model_validator(mode="after")
+    def _falling(self) -> Self:
+        if list(self.thresholds) != sorted(set(self.thresholds), reverse=True):
+            raise ValueError(f"thresholds: must fall, got {', '.join(map(str, self.thresholds))}")
+        return self
+
+
 class NeuralSettings(FitSettings):
     """What everything trained by the one training loop shares."""
 

@@ -61,6 +61,7 @@ STAGES: dict[str, Stage] = {
         Stage("import-alphasimr", 1, settings.ImportSettings, "gpatlas.alphasimr:run", "from", DATA, ARRAYS),
         Stage("fit-ridge", 1, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, (*ARRAYS, "pandas")),
         Stage("fit-egblup", 1, settings.EgblupSettings, "gpatlas.egblup:run", "data", TABLE, (*ARRAYS, "pandas")),
+        Stage("fit-pairwise", 1, settings.PairwiseSettings, "gpatlas.pairwise:run", "data", TABLE, (*ARRAYS, "pandas")),
         Stage("fit-linear-sgd", 2, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
         Stage("fit-mlp", 2, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, TUNED),
         Stage("fit-pruned", 2, settings.PrunedSettings, "gpatlas.pruned:run", "data", TABLE, TUNED),

@@ -18,8 +18,8 @@ from sklearn.preprocessing import KernelCenterer
 from gpatlas import egblup as egblup_module
 from gpatlas import needs, ridge, simulate
 from gpatlas.dataset import Dataset, Genotypes
-from gpatlas.egblup import Egblup, fit_egblup, relationships, run, training_splits
-from gpatlas.evaluation import Part, pearson_r
+from gpatlas.egblup import Egblup, fit_egblup, relationships, run
+from gpatlas.evaluation import Part, pearson_r, training_splits
 from gpatlas.progress import Progress
 from gpatlas.settings import EgblupSettings, SimulateSettings, build
 from gpatlas.stages import STAGES
@@ -126,7 +126,7 @@ def test_is_scored_on_the_networks_test_part(tmp_path: Path, protocol: Any) -> N
     table = fit_table(tmp_path, {"n_individuals": 301, "n_loci": 24, "n_qtl": 12, "h2": 0.8}, stream, **values)
     with Dataset(tmp_path / "data.h5") as data:
         alleles, phenotypes = data.genotypes().alleles(), data.phenotypes()
-    (split,) = training_splits(settings, 301)
+    (split,) = training_splits(301)
     assert [split.train.tolist(), split.validation.tolist()] == [list(range(256)), []]
     fitted = fit_egblup(part(alleles[:256], phenotypes[:256]), part(alleles[:0], phenotypes[:0]), settings, QUIET)
     predicted = fitted.predict(Genotypes.of(alleles[256:]))
@@ -150,7 +150,7 @@ def test_permuted_phenotypes_are_not_predicted(tmp_path: Path) -> None:
     fit_table(tmp_path, {"n_individuals": 600, "n_loci": 20, "n_qtl": 20})
     with Dataset(tmp_path / "data.h5") as data:
         genotypes, phenotypes = data.genotypes(), np.random.default_rng(1).permutation(data.phenotypes())
-    (split,) = training_splits(EgblupSettings(), 600)
+    (split,) = training_splits(600)
     train, empty = (Part(genotypes, phenotypes).rows(rows) for rows in (split.train, split.validation))
     predicted = fit_egblup(train, empty, EgblupSettings(n_penalties=20), QUIET).predict(genotypes.rows(split.test))
     assert (abs(pearson_r(phenotypes[split.test], predicted)) < 3 / len(split.test) ** 0.5).all()
