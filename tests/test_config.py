@@ -52,6 +52,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
     assert config.name == path.stem
     assert config.scenarios
     expected = {"1a", "1b", "accessory_mlp", "accessory_linear", "s1"} | (set() if path.stem == "alphasimr" else {"2", "3"})
+    expected |= {"4", "5"} if path.stem in ("demo", "reduced", "test") else set()
     assert {figure for _, figure in config.figures} == expected
 
 
@@ -63,6 +64,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("paper", "pleiotropy", 250, 250),
         ("reduced", "scaling", 200, 200),
         ("reduced", "pleiotropy", 300, 300),
+        ("reduced", "limits", 130, 130),
         ("alphasimr", "scaling", 3, 3),
     ],
 )
@@ -71,7 +73,8 @@ def test_size_of_the_study(name: str, experiment: str, scenarios: int, ridge_fit
     assert config.name == f"{name}-{experiment}"
     assert len({scenario.name for scenario in config.scenarios}) == scenarios
     assert sum("ridge" in dict(scenario.models) for scenario in config.scenarios) == ridge_fits
-    assert all(settings.identity()["protocol"] == "paper" for scenario in config.scenarios for _, settings in scenario.models)
+    protocols = {settings.identity()["protocol"] for scenario in config.scenarios for _, settings in scenario.models}
+    assert protocols == {"holdout" if experiment == "limits" else "paper"}
 
 
 def test_paper_has_the_published_qtl_counts() -> None:
@@ -226,7 +229,7 @@ FAULTS = [
         {"rel_aa": [1], "n_traits": 10, "genetic_correlation": -0.5},
         f"{S}.grid.0.genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1,",
     ),
-    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: egblup, linear_sgd, mlp, pruned, ridge)"),
+    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: egblup, linear_sgd, mlp, pairwise, pruned, ridge)"),
     (f"{S}.models.mlp", "tuned", f"{S}.models.mlp: must be a mapping of settings, got 'tuned'"),
     (f"{S}.models.mlp.hiden_size", 8, f"{S}.models.mlp.hiden_size: unknown key, did you mean 'hidden_size'?"),
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),

@@ -149,13 +149,23 @@ def test_5_shows_precision_and_recall_of_the_traits_that_have_pairs() -> None:
             np.testing.assert_allclose([mean, low, high], [part[name].mean(), part[name].min(), part[name].max()])
 
 
+def test_5_leaves_out_a_trait_of_which_only_false_pairs_were_found() -> None:
+    table = table_of("limits", "one replicate")
+    false = (table["model"] == "pairwise") & (table["trait"] == 1)
+    table = table.assign(pair_precision=table["pair_precision"].mask(false, 0.0).mask((table["trait"] == 2) & (table["h2"] == 0.2)))
+    figure = draw("5", table)
+    assert [len(row) for row in rows_of_panels(figure)] == [2, 2]
+    assert len(curves(figure.axes[0])[MEASURES["pair_precision"]][0]) == 2
+    assert figure.texts[-1].get_text().endswith("1 of 20 shares undefined")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"pair_recall": None}, "no column 'pair_recall'; the table has .*'pair_precision'"),
         (
-            {"pair_precision": np.nan, "pair_recall": np.nan},
-            "every pair_precision and pair_recall is empty of model 'pairwise' in experiment 'limits'",
+            {"pair_recall": np.nan},
+            "every pair_recall is empty of model 'pairwise' in experiment 'limits'",
         ),
     ],
 )
