@@ -87,6 +87,12 @@ def test_a_further_row_of_panels_per_further_model(figure: str) -> None:
                 np.testing.assert_array_equal(points(axes)[label], xy)
 
 
+def test_a_further_model_that_is_fitted_to_small_populations_only_is_drawn_there() -> None:
+    table = with_further(table_of("scaling", "study"))
+    figure = draw("1b", table[(table["model"] != "egblup") | (table["n_individuals"] == 1000)], ("egblup",))
+    assert [list(points(axes)) for axes in (figure.axes[0], figure.axes[5])] == [["1,000", "10,000", "100,000"], ["1,000"]]
+
+
 @pytest.mark.parametrize("figure", ["1a", "1b", "2", "3"])
 def test_nothing_overlaps_beside_further_models(figure: str) -> None:
     for name in ("one replicate", "imported"):
