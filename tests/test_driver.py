@@ -25,7 +25,7 @@ from PIL import Image
 
 from pipeline import RunAll
 
-FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3"]
+FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3", "4", "5"]
 TEST_CONFIG = PROJECT / "configs" / "test.yaml"
 
 
