@@ -53,18 +53,15 @@ def test_finds_the_pairs_of_the_studys_smallest_populations(tmp_path: Path, n_qt
 
 
 def test_finds_them_where_there_are_twenty_pairs_an_individual(tmp_path: Path) -> None:
-    """202 loci make 20301 pairs; the strictest threshold alone finds a few, and then no more."""
-    source = simulated(tmp_path, n_loci=202, n_qtl=202, rel_aa=(0.5, 3.0))
-    table, _ = fitted(source)
+    """202 loci make 20301 pairs."""
+    table, _ = fitted(simulated(tmp_path, n_loci=202, n_qtl=202, rel_aa=(0.5, 3.0)))
     assert (table["pearson_r"] > CEILING).all()
     assert (table[["pair_precision", "pair_recall"]].mean() > 0.9).all()
-    strictest, _ = fitted(source, thresholds=(1.1,), n_folds=2)
-    assert (strictest["pearson_r"] < table["pearson_r"]).all()
 
 
 def test_screens_loci_too_where_they_are_many(tmp_path: Path) -> None:
     """40 causal among 1200 loci, more than individuals: 720600 terms."""
-    table, pairs = fitted(simulated(tmp_path, n_loci=1200, n_qtl=40, rel_aa=(0.0, 1.0)))
+    table, _ = fitted(simulated(tmp_path, n_loci=1200, n_qtl=40, rel_aa=(0.0, 1.0)))
     assert (table["pearson_r"] > CEILING).all()
     assert table["pair_precision"][1] > 0.9
     assert table["pair_recall"][1] > 0.9
