@@ -8,7 +8,7 @@ nothing changes. As terms enter, the residual shrinks, and what was hidden in it
 linkage: of pairs that agree in nearly every individual, any may be the one that is found.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gpatlas.dataset import ByteArray, FloatArray, Genotypes, blocks, pack
 from gpatlas.needs import most_terms
+from gpatlas.settings import PairwiseSettings
 
 Terms = npt.NDArray[np.intp]  # (k, 2), the smaller first; 0 is the constant, j the j-th locus
 Singles = npt.NDArray[np.float32]
@@ -88,19 +89,20 @@ class Population:
     """Individuals to screen: the `columns` of all of them, and `scanned` (1 + n_loci, n_scanned), x of those that score terms.
 
     A locus that does not vary is 0 in `scanned`, so that no term with it is ever found. Scores below `lowest_threshold`, a
-    factor on the noise level, are of no interest.
+    factor on the noise level, are of no interest. `with_loci`: every locus has an additive effect, whatever its score.
     """
 
     columns: Columns
     scanned: Singles
+    with_loci: bool
     lowest_threshold: float
 
     @classmethod
-    def of(cls, genotypes: Genotypes, max_scanned: int, lowest_threshold: float) -> "Population":
+    def of(cls, genotypes: Genotypes, with_loci: bool, settings: PairwiseSettings) -> "Population":
         columns = Columns.of(genotypes)
-        scanned = signs(columns.alleles(0, min(max_scanned, columns.n)))
+        scanned = signs(columns.alleles(0, min(settings.max_scan_individuals, columns.n)))
         scanned[1:][np.ptp(scanned[1:], axis=1) == 0] = 0
-        return cls(columns, scanned, lowest_threshold)
+        return cls(columns, scanned, with_loci, min(settings.thresholds))
 
     @property
     def n_loci(self) -> int:
@@ -144,12 +146,12 @@ class Model:
     moments: FloatArray
 
     @classmethod
-    def start(cls, population: Population, phenotype: FloatArray, with_loci: bool) -> "Model":
-        """The intercept and, `with_loci`, the additive effects of all loci."""
-        n_fixed = 1 + population.n_loci * with_loci
+    def start(cls, population: Population, phenotype: FloatArray) -> "Model":
+        """The intercept and, where the population is `with_loci`, the additive effects of all loci, of the centred phenotype."""
+        n_fixed = 1 + population.n_loci * population.with_loci
         terms = np.column_stack([np.zeros(n_fixed, np.intp), np.arange(n_fixed)])
         nothing = Columns(population.columns.bits[:0], population.columns.n)
-        empty = cls(population, phenotype, n_fixed, terms[:0], nothing, np.empty((0, 0)), np.empty(0))
+        empty = cls(population, phenotype - phenotype.mean(), n_fixed, terms[:0], nothing, np.empty((0, 0)), np.empty(0))
         return empty.changed(np.empty(0, bool), terms)
 
     def joined(self, terms: Terms) -> "Model":
@@ -228,13 +230,17 @@ class Model:
         return columns.products(self.terms).weighted_sum(self.effects)
 
 
-def path(model: Model, thresholds: Iterable[float]) -> Iterator[Model]:
-    """What the model becomes at one threshold after the other. Where they rise, terms only leave."""
-    last = np.inf
+def path(model: Model, thresholds: Sequence[float]) -> Iterator[tuple[float, Model]]:
+    """What the model becomes at one threshold after the other, down to the lowest and up again.
+
+    On the way up, terms only leave: what a low threshold has brought in by mistake, a higher one sorts out.
+    """
     for threshold in thresholds:
-        model = model.settled(threshold, enter=threshold < last)
-        last = threshold
-        yield model
+        model = model.settled(threshold)
+        yield threshold, model
+    for threshold in thresholds[-2::-1]:
+        model = model.settled(threshold, enter=False)
+        yield threshold, model
 
 
 def without(inverse: FloatArray, kept: Mask) -> FloatArray:

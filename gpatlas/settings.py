@@ -154,9 +154,14 @@ class PairwiseSettings(PenaltySettings):
     n_folds: Annotated[Int, Field(ge=2)] = Field(
         5, description="folds of the training individuals; they are fitted until 1000 individuals have been predicted"
     )
-    max_scan_individuals: Positive = Field(20_000, description="training individuals that score all pairs at most; all of them fit the found")
+    max_scan_individuals: Positive = Field(
+        50_000, description="training individuals that score the pairs, at most; all of them fit those found"
+    )
     max_loci_per_individual: Float = Field(
-        0.25, description="loci per training individual up to which all have an additive effect; above, these are screened as pairs are", ge=0, le=0.5
+        0.25,
+        description="loci per training individual up to which all have an additive effect; above, these are screened as pairs are",
+        ge=0,
+        le=0.5,
     )
 
     @model_validator(mode="after")
