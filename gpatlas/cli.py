@@ -40,13 +40,22 @@ class Numbers(click.ParamType[tuple[float, ...]]):
             self.fail(f"{value!r} is not a list of numbers separated by commas", param, ctx)
 
 
+class Words(click.ParamType[tuple[str, ...]]):
+    """Words separated by commas."""
+
+    name = "words"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return tuple(filter(None, value.split(",")))
+
+
 def _flag_type(annotation: Any) -> Any:
     """The click type of a settings field."""
     members = [member for member in get_args(annotation) if member is not NoneType]
     if get_origin(annotation) is Literal:
         return click.Choice(members)
     if get_origin(annotation) is tuple:
-        return Numbers()
+        return Words() if get_origin(members[0]) is Literal else Numbers()
     if NoneType in get_args(annotation):
         return _flag_type(members[0])
     if hasattr(annotation, "__metadata__"):
@@ -57,7 +66,7 @@ def _flag_type(annotation: Any) -> Any:
 def _option(name: str, field: FieldInfo) -> click.Option:
     default = ",".join(f"{value:g}" for value in field.default) if isinstance(field.default, tuple) else field.default
     shown = "required" if field.is_required() else f"default {default}"
-    help_text = f"{field.description or ''}" + (f"  [{shown}]" if field.is_required() or default is not None else "")
+    help_text = f"{field.description or ''}" + (f"  [{shown}]" if field.is_required() or default not in (None, "") else "")
     flag = "--" + name.replace("_", "-")
     if field.annotation is bool:
         return click.Option([flag], is_flag=True, default=None, help=field.description)

@@ -30,8 +30,8 @@ class Part:
 class Fitted:
     """A fitted model: `predict` maps genotypes of n individuals to phenotypes (n, T).
 
-    `coefficients` (n_loci, T) where the model is linear in allele counts; `columns` are further results, each a number
-    or one value per trait.
+    `coefficients` (n_loci, T): the additive effects of the loci, but for a factor, where the model has such;
+    `columns` are further results, each a number or one value per trait.
     """
 
     predict: Callable[[Genotypes], FloatArray]
@@ -60,6 +60,12 @@ def ordered_split(n_individuals: int, settings: FitSettings) -> list[Split]:
     test = rows[n_individuals - n_test :]
     validation = test if settings.protocol == "paper" else rows[n_train : n_train + n_validation]
     return [Split(rows[:n_train], validation, test)]
+
+
+def training_splits(n_individuals: int) -> list[Split]:
+    """The networks' split for a model that needs no validation part: under 'holdout' its individuals join the training part."""
+    n_train, rows = split_sizes(n_individuals, "paper")[0], np.arange(n_individuals)
+    return [Split(rows[:n_train], rows[:0], rows[n_train:])]
 
 
 def random_splits(n_individuals: int, n_splits: int, rng: np.random.Generator | np.random.RandomState) -> list[Split]:

@@ -4,8 +4,9 @@ A perfect model reaches r = sqrt(h2), so the ceiling of a gain over ridge regres
 regression alone.
 """
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +29,13 @@ from gpatlas.figures_shared import (
     MUTED,
     PERCENT,
     Look,
+    by_model,
     finish,
     gain_limits,
     legend,
     looks_of,
     mark,
+    of_model,
     padded,
     paired,
     panels,
@@ -42,7 +45,8 @@ from gpatlas.figures_shared import (
 
 MODELS = ["mlp", "pruned_linear", "pruned_mlp"]
 OWN = "0, own pairs"
-BOX = ["panel", "group", "level"]
+GAIN_LABEL = "Gain in Pearson r on the test set"
+BOX = ["block", "panel", "group", "level"]
 FEWEST, MOST = 3, 20  # values of a box: with fewer there is none, with more only the points beyond the whiskers are drawn
 NOUNS = {
     "n_loci": ("locus", "loci"),
@@ -54,8 +58,8 @@ NOUNS = {
 
 @dataclass(frozen=True)
 class Gains:
-    """What to draw: `rows`, one per gain, and `ceilings`, with the columns panel (one of `titles`), group (place among `groups`), level
-    (of `looks`, of rows alone), and gain or ceiling."""
+    """What to draw: `rows`, one per gain, and `ceilings`, with the columns block (a label of the y axis, of rows alone), panel
+    (one of `titles`), group (place among `groups`), level (of `looks`, of rows alone), and gain or ceiling."""
 
     rows: pd.DataFrame
     ceilings: pd.DataFrame
@@ -65,49 +69,57 @@ class Gains:
     facts: list[str]
 
     @property
+    def blocks(self) -> list[str]:
+        """In the order of the rows."""
+        return list(self.rows["block"].unique())
+
+    @property
     def sizes(self) -> list[int]:
         """The numbers of gains in a box, smallest first."""
         return sorted(self.rows.groupby(BOX)["gain"].count())
 
 
-def figure_2(table: pd.DataFrame) -> Figure:
-    """Gain in r of the MLP and the pruned models over ridge regression, by number of loci and trait.
+def figure_2(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
+    """Gain in r of the MLP, the pruned and further models over ridge regression, by number of loci and trait.
 
     The ceiling is the mean gain of a perfect model over ridge regression.
     """
-    rows, titles, facts = _with_panels(rows_of(table, "dilution", "ridge", *MODELS), "n_loci", "n_qtl", "n_individuals")
+    models = [*MODELS, *further_models]
+    rows, titles, facts = _with_panels(rows_of(table, "dilution", "ridge", *models), "n_loci", "n_qtl", "n_individuals")
     shares = rows.groupby("trait")["v_a_over_v_g"].mean()
     rows["group"] = rows["trait"].map({trait: place for place, trait in enumerate(shares.index)})
     ridge = rows[rows["model"] == "ridge"]
     ceilings = _means(ridge.assign(ceiling=ridge["h2"] ** 0.5 - ridge["pearson_r"]))
-    pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in MODELS], ignore_index=True)
-    pairs = pairs.assign(level=pairs["model"], gain=pairs["pearson_r"] - pairs["pearson_r_other"])
-    looks = looks_of({model: MODEL_NAMES[model] for model in MODELS})
+    pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in models], ignore_index=True)
+    pairs = pairs.assign(block=GAIN_LABEL, level=pairs["model"], gain=pairs["pearson_r"] - pairs["pearson_r_other"])
+    looks = looks_of({model: MODEL_NAMES[model] for model in models})
     gains = Gains(pairs, ceilings, titles, [f"{share:.2f}" for share in shares], looks, facts)
     shown = pd.concat([pairs["gain"], ceilings["ceiling"]])
-    labels = "Gain over ridge regression by number of loci", "$V_A/V_G$ of the trait", "Gain in Pearson r on the test set"
+    labels = "Gain over ridge regression by number of loci", "$V_A/V_G$ of the trait"
     return _boxes(gains, labels, "Model", (min(0.0, shown.min()), max(0.01, shown.max())))
 
 
-def figure_3(table: pd.DataFrame) -> Figure:
+def figure_3(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
     """Relative gain of the MLP over ridge regression by number of traits, QTL and genetic correlation.
 
     The ceiling is the mean gain of a perfect model over ridge regression. A gain is undefined where the r of ridge
-    regression is 0 or less.
+    regression is 0 or less. Further models: a further row of panels each.
     """
-    rows, titles, facts = _with_panels(rows_of(table, "pleiotropy", "mlp", "ridge"), "n_traits", "n_individuals")
+    models = ["mlp", *further_models]
+    rows, titles, facts = _with_panels(rows_of(table, "pleiotropy", *models, "ridge"), "n_traits", "n_individuals")
     counts = sorted(rows["n_qtl"].unique())
     rows["group"] = rows["n_qtl"].map({count: place for place, count in enumerate(counts)})
     ridge = rows[(rows["model"] == "ridge") & (rows["pearson_r"] > 0)]
     ceilings = _means(ridge.assign(ceiling=ridge["h2"] ** 0.5 / ridge["pearson_r"] - 1))
-    pairs = paired(rows, "mlp", "ridge", how="left")
+    pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in models], ignore_index=True)
     linear = pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0)
     levels, looks = _arms(pairs)
-    pairs = pairs.assign(level=levels, gain=(pairs["pearson_r"] - linear) / linear)
+    blocks = pairs["model"].map(by_model(models, GAIN_LABEL))
+    pairs = pairs.assign(block=blocks, level=levels, gain=(pairs["pearson_r"] - linear) / linear)
     best = (pairs["v_a_over_v_g"] ** -0.5 - 1).groupby([pairs["panel"], pairs["group"]]).mean().max()
     facts.append("pairs of interacting QTL: each trait's own, or shared by all")
     gains = Gains(pairs, ceilings, titles, [f"{count:.0f}" for count in counts], looks, facts)
-    labels = "Relative gain of the MLP over ridge regression", "Number of QTL", "Gain in Pearson r on the test set"
+    labels = f"Relative gain{of_model(models)} over ridge regression", "Number of QTL"
     title = "Genetic correlation" + "\n(above 0: shared pairs)" * any(label != OWN and not look.open for label, look in looks.items())
     return _boxes(gains, labels, title, gain_limits(pairs["gain"], ceilings["ceiling"], best), percent=True)
 
@@ -160,26 +172,28 @@ def _arm(correlation: float, n_groups: float, n_traits: float) -> tuple[float, f
     return correlation, n_groups, f"{correlation:g}, {sharing}"
 
 
-def _boxes(gains: Gains, labels: tuple[str, str, str], title: str, limits: tuple[float, float], percent: bool = False) -> Figure:
-    """A panel per title with a box per group and level. `labels`: title of the figure, x, y; `title`: of the legend."""
+def _boxes(gains: Gains, labels: tuple[str, str], title: str, limits: tuple[float, float], percent: bool = False) -> Figure:
+    """A panel per block and title with a box per group and level. `labels`: title of the figure, x; `title`: of the legend."""
     width = min(13.0, 1.5 + 0.16 * len(gains.groups) * len(gains.looks))
-    figure, shown = panels(gains.titles, *labels, size=(width, 3.2 if width < 4 else 3.7), most=max(1, int(13.2 / width)), beside=1.8)
-    shown[0].set(xlim=(-0.5, len(gains.groups) - 0.5), ylim=padded(limits))
-    shown[0].set_xticks(range(len(gains.groups)), gains.groups)
+    blocks, size = [(labels[1], block) for block in gains.blocks], (width, 3.2 if width < 4 else 3.7)
+    figure, by_block = panels(gains.titles, labels[0], blocks, size=size, most=max(1, int(13.2 / width)), beside=1.8)
+    first = by_block[0][0]
+    first.set(xlim=(-0.5, len(gains.groups) - 0.5), ylim=padded(limits))
+    first.set_xticks(range(len(gains.groups)), gains.groups)
     if percent:
-        shown[0].yaxis.set_major_formatter(PERCENT)
-    for axes, name in zip(shown, gains.titles, strict=True):
-        _panel(axes, gains, name)
+        first.yaxis.set_major_formatter(PERCENT)
+    for (block, name), axes in zip(itertools.product(gains.blocks, gains.titles), itertools.chain(*by_block), strict=True):
+        _panel(axes, gains, gains.rows[(gains.rows["block"] == block) & (gains.rows["panel"] == name)], name)
     lines = {"no gain": DASHED, "ceiling: perfect model": CEILING}
     entries = [(look.label, _handle(look, gains.sizes[-1])) for look in gains.looks.values()]
     legend(figure, [*entries, *((label, Line2D([], [], **style)) for label, style in lines.items())], title, below=False)
     figure.legends[0].set_alignment("left")
-    lost = unseen(gains.rows["gain"], shown[0].get_ylim(), "gains") + unseen(gains.ceilings["ceiling"], shown[0].get_ylim(), "ceilings")
+    lost = unseen(gains.rows["gain"], first.get_ylim(), "gains") + unseen(gains.ceilings["ceiling"], first.get_ylim(), "ceilings")
     return finish(figure, gains.rows, BOX, *gains.facts, *_key(gains.sizes), *lost)
 
 
-def _panel(axes: Axes, gains: Gains, title: str) -> None:
-    rows, slot = gains.rows[gains.rows["panel"] == title], 0.86 / len(gains.looks)
+def _panel(axes: Axes, gains: Gains, rows: pd.DataFrame, title: str) -> None:
+    slot = 0.86 / len(gains.looks)
     for edge in range(1, len(gains.groups)):
         axes.axvline(edge - 0.5, color="#e6e6e6", linewidth=0.8, zorder=0.5)
     axes.axhline(0, label="no gain", **DASHED)

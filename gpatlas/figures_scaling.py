@@ -3,7 +3,8 @@
 The ceilings take V_A/V_G as realised in each population.
 """
 
-import math
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MultipleLocator, NullFormatter
+from matplotlib.ticker import MultipleLocator
 from scipy.interpolate import PchipInterpolator
 
 from gpatlas.figures_shared import (
     CEILING,
     DASHED,
+    LINEAR_CEILING,
     MODEL_NAMES,
     MUTED,
     PERCENT,
+    R_LABEL,
     Look,
+    by_model,
     finish,
     gain_limits,
     legend,
+    log_axis,
     looks_of,
     mark,
+    of_model,
     padded,
     paired,
     panels,
@@ -36,34 +42,38 @@ from gpatlas.figures_shared import (
 )
 
 FloatArray = npt.NDArray[np.float64]
-LINEAR_CEILING: dict[str, Any] = {**CEILING, "linestyle": (0, (1, 1.6)), "linewidth": 1.5}
 CURVE: dict[str, Any] = {"linewidth": 1.8, "path_effects": [Stroke(linewidth=3.0, foreground="white"), Normal()], "zorder": 3}
 
 BANDWIDTH = {"n_qtl": 0.1, "pairs": 0.2}  # of the curves, in log10; pairs grow with the square of the QTL
-R_LABEL = "Pearson r on the test set"
 R_CEILINGS = {"ceiling: linear model": ("linear_model", LINEAR_CEILING), "ceiling: any model": ("any_model", CEILING)}
 
 
-def figure_1a(table: pd.DataFrame) -> Figure:
+def figure_1a(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
     """Relative gain of the MLP over the linear model against QTL; the ceiling is a perfect model's gain over the best linear one.
 
-    A gain is undefined where the linear model's r is 0 or less.
+    A gain is undefined where the linear model's r is 0 or less. Further models: a further row of panels each.
     """
-    rows = paired(rows_of(table, "scaling", "mlp", "linear_sgd"), "mlp", "linear_sgd", how="left")
+    models = ["mlp", *further_models]
+    rows = rows_of(table, "scaling", *models, "linear_sgd")
+    rows = pd.concat([paired(rows, model, "linear_sgd", how="left") for model in models], ignore_index=True)
     linear = rows["pearson_r_other"].where(rows["pearson_r_other"] > 0)
     rows = rows.assign(gain=(rows["pearson_r"] - linear) / linear, perfect=rows["v_a_over_v_g"] ** -0.5 - 1, none=0.0)
     ceilings = rows.groupby(["trait", "n_qtl"])["perfect"].mean()
     limits = gain_limits(rows["gain"], ceilings, ceilings.max())
-    labels = "Relative gain of the MLP over the linear model", "Number of QTL", "Gain in Pearson r on the test set"
+    labels = f"Relative gain{of_model(models)} over the linear model", "Number of QTL", "Gain in Pearson r on the test set"
     lines = {"no gain": ("none", DASHED), "ceiling: perfect model": ("perfect", CEILING)}
     return _scaling(rows, "n_qtl", "gain", labels, lines, limits, percent=True)
 
 
-def figure_1b(table: pd.DataFrame) -> Figure:
-    """The MLP's r against the pairs of QTL per individual, with the ceilings of any linear model and of any model."""
-    rows = _with_ceilings(rows_of(table, "scaling", "mlp"))
+def figure_1b(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
+    """The MLP's r against the pairs of QTL per individual, with the ceilings of any linear model and of any model.
+
+    Further models: a further row of panels each.
+    """
+    models = ["mlp", *further_models]
+    rows = _with_ceilings(rows_of(table, "scaling", *models)).sort_values("model", key=lambda names: names.map(models.index), kind="stable")
     rows = rows.assign(pairs=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
-    labels = "Accuracy of the MLP by QTL pairs per individual", "QTL pairs per individual", R_LABEL
+    labels = f"Accuracy{of_model(models)} by QTL pairs per individual", "QTL pairs per individual", R_LABEL
     return _scaling(rows, "pairs", "pearson_r", labels, R_CEILINGS, _r_limits(rows["pearson_r"]), ("one QTL pair per individual", 1.0))
 
 
@@ -115,22 +125,28 @@ def _scaling(
     vertical: tuple[str, float] | None = None,
     percent: bool = False,
 ) -> Figure:
-    """A panel per trait of `y` against `x` (log), coloured by individuals. `labels`: title, x, y; `lines`: label to column and style.
+    """A panel per model and trait of `y` against `x` (log), coloured by individuals.
 
-    A value beyond `limits` counts as the limit in the curves, so that one wild ratio does not bend them.
+    `labels`: title, x, y; `lines`: label to column and style. A value beyond `limits` counts as the limit in the curves,
+    so that one wild ratio does not bend them.
     """
+    models = list(rows["model"].unique())
     shares = rows.groupby("trait")["v_a_over_v_g"].mean()
-    figure, shown = panels([f"$V_A/V_G$ = {share:.2f}" for share in shares], *labels)
+    blocks = [(labels[1], ylabel) for ylabel in by_model(models, labels[2]).values()]
+    figure, shown = panels([f"$V_A/V_G$ = {share:.2f}" for share in shares], labels[0], blocks)
+    first = shown[0][0]
     looks = looks_of({size: f"{size:,.0f}" for size in sorted(rows["n_individuals"].unique())})
-    shown[0].set_ylim(padded(limits))
+    first.set_ylim(padded(limits))
     if percent:
-        shown[0].yaxis.set_major_formatter(PERCENT)
-    _log_axis(shown[0], rows[x], [vertical[1]] if vertical else [])
-    corner = max(shown, key=lambda axes: axes.get_position().x0)
-    for axes, trait in zip(shown, shares.index, strict=True):
-        part = rows[rows["trait"] == trait]
+        first.yaxis.set_major_formatter(PERCENT)
+    log_axis(first, rows[x], [vertical[1]] if vertical else [])
+    corner = max(shown[0], key=lambda axes: axes.get_position().x0)
+    for (model, trait), axes in zip(itertools.product(models, shares.index), itertools.chain(*shown), strict=True):
+        part = rows[(rows["model"] == model) & (rows["trait"] == trait)]
         for size, look in looks.items():
             ours = part[part["n_individuals"] == size]
+            if ours.empty:
+                continue
             _points(axes, ours, x, y, look)
             axes.plot(*smooth(ours[x], ours[y].clip(*limits), BANDWIDTH[x]), color=look.colour, label=f"{look.label} mean", **CURVE)
         heights = {label: _line(axes, part, x, column, label, style) for label, (column, style) in lines.items()}
@@ -140,7 +156,7 @@ def _scaling(
             axes.axvline(vertical[1], label=vertical[0], **DASHED)
     marks = [(look.label, mark(look, linewidth=1.8)) for look in looks.values()]
     legend(figure, [*marks, *([(vertical[0], Line2D([], [], **DASHED))] if vertical else [])], "Individuals", below=True)
-    lost = unseen(rows[y], shown[0].get_ylim(), "points")
+    lost = unseen(rows[y], first.get_ylim(), "points")
     return finish(figure, rows, ["n_individuals"], "curves and ceilings: smoothed means", *lost)
 
 
@@ -179,23 +195,3 @@ def _margin_labels(axes: Axes, heights: dict[str, float]) -> None:
     for label, height in sorted(heights.items(), key=lambda item: item[1]):
         lowest = max((height - bottom) / (top - bottom), lowest + 0.07)
         axes.text(1.03, lowest, label, transform=axes.transAxes, va="center", fontsize=9.5, color=MUTED)
-
-
-def _log_axis(axes: Axes, x: pd.Series, also: list[float]) -> None:
-    """Logarithmic x axis over `x` and `also`, with plain numbers: the values themselves where they are few, else round ones."""
-    values = np.unique([*x, *also])
-    logs = np.log10(values)
-    span = logs[-1] - logs[0]
-    axes.set_xscale("log")
-    low, high = (10 ** (edge + side * (0.08 * span + 0.03)) for edge, side in ((logs[0], -1), (logs[-1], 1)))
-    axes.set_xlim(low, high)
-    ticks = list(values)
-    if len(values) > 4 or (np.diff(logs) < 0.25 * span).any() or also:
-        room = 0.17 * math.log10(high / low)
-        steps = (1, 2, 5) if room < 0.3 else (1, 3) if room < 0.47 else (1,)
-        round_numbers = (step * 10.0**power for power in range(-6, 10) for step in steps)
-        ticks = [tick for tick in round_numbers if low <= tick <= high] or [values[0], values[-1]]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
-    axes.xaxis.set_minor_formatter(NullFormatter())

@@ -3,7 +3,7 @@
 import itertools
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 POPULATION = ["scenario", "replicate", "trait"]
 NUMBERS = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
@@ -25,12 +25,16 @@ MODEL_NAMES = {
     "ridge": "ridge regression",
     "pruned_linear": "pruned linear model",
     "pruned_mlp": "pruned MLP",
+    "egblup": "EG-BLUP",
+    "pairwise": "pairwise screening",
 }
 
 MARKERS = "os^DvPX"
 INK, MUTED = "#222222", "#666666"
 DASHED: dict[str, Any] = {"color": MUTED, "linestyle": (0, (5, 3)), "linewidth": 1.0, "zorder": 1.5}
 CEILING: dict[str, Any] = {"color": INK, "linewidth": 1.1, "zorder": 2.5}
+LINEAR_CEILING: dict[str, Any] = {**CEILING, "linestyle": (0, (1, 1.6)), "linewidth": 1.5}
+R_LABEL = "Pearson r on the test set"
 STYLE: Any = {
     "font.size": 10.5,
     "axes.titlesize": 11,
@@ -96,39 +100,81 @@ def paired(rows: pd.DataFrame, model: str, other: str, how: Literal["left", "inn
 def panels(
     titles: list[str],
     heading: str,
-    xlabel: str,
-    ylabel: str,
+    blocks: list[tuple[str, str]],
     size: tuple[float, float] = (2.5, 2.9),
     most: int = 5,
     beside: float = 0.0,
-) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel per title, all on the same axes.
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of blocks of panels, one per title in each, all on the same y axis.
 
-    `size` of a panel in inches, at most `most` in a row, with `beside` inches kept for a legend on their right.
+    `blocks`: labels of x and y; those that follow each other with the same x label have the same x axis. `size` of a
+    panel in inches, at most `most` in a row, with `beside` inches kept for a legend on their right.
     """
     n_rows = math.ceil(len(titles) / most)
     n_columns = math.ceil(len(titles) / n_rows)
-    figsize = max(6.0, size[0] * n_columns + 1.2) + beside, size[1] * n_rows + 1.5
-    figure = Figure(figsize=figsize, layout=ConstrainedLayoutEngine(wspace=0.05, rect=(0, 0.015, 1, 0.975) if beside else (0, 0, 1, 1)))
-    grid = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
-    shown = list(grid[: len(titles)])
-    for axes in grid[len(titles) :]:
+    figsize = max(6.0, size[0] * n_columns + 1.2) + beside, size[1] * n_rows * len(blocks) + 1.5
+    figure = Figure(
+        figsize=figsize,
+        layout=ConstrainedLayoutEngine(wspace=0.05, hspace=0.02 * len(blocks), rect=(0, 0.015, 1, 0.975) if beside else (0, 0, 1, 1)),
+    )
+    grid = figure.subplots(n_rows * len(blocks), n_columns, sharey=True, squeeze=False).reshape(len(blocks), -1)
+    shown = [list(block[: len(titles)]) for block in grid]
+    for axes in grid[:, len(titles) :].ravel():
         axes.remove()
-    for axes, title in zip(shown, titles, strict=True):
-        axes.set_title(title)
-    for axes in shown[-n_columns:]:
-        axes.set_xlabel(xlabel)
-        axes.tick_params(labelbottom=True)
-    for axes in shown[::n_columns]:
-        axes.set_ylabel(ylabel)
+    for (_, ylabel), block in zip(blocks, shown, strict=True):
+        for axes, title in zip(block, titles, strict=True):
+            axes.set_title(title)
+            axes.tick_params(labelbottom=False)
+        for axes in block[::n_columns]:
+            axes.set_ylabel(ylabel)
+    for xlabel, places in itertools.groupby(range(len(blocks)), key=lambda place: blocks[place][0]):
+        first, *others = [axes for place in places for axes in shown[place]]
+        for axes in others:
+            axes.sharex(first)
+        for axes in [first, *others][-n_columns:]:
+            axes.set_xlabel(xlabel)
+            axes.tick_params(labelbottom=True)
     figure.suptitle(heading, x=0.01, ha="left")
     return figure, shown
+
+
+def log_axis(axes: Axes, x: pd.Series, also: list[float]) -> None:
+    """Logarithmic x axis over `x` and `also`, with plain numbers: the values themselves where they are few, else round ones."""
+    values = np.unique([*x, *also])
+    logs = np.log10(values)
+    span = logs[-1] - logs[0]
+    axes.set_xscale("log")
+    low, high = (10 ** (edge + side * (0.08 * span + 0.03)) for edge, side in ((logs[0], -1), (logs[-1], 1)))
+    axes.set_xlim(low, high)
+    ticks = list(values)
+    if len(values) > 4 or (np.diff(logs) < 0.25 * span).any() or also:
+        room = 0.17 * math.log10(high / low)
+        steps = (1, 2, 5) if room < 0.3 else (1, 3) if room < 0.47 else (1,)
+        round_numbers = (step * 10.0**power for power in range(-6, 10) for step in steps)
+        ticks = [tick for tick in round_numbers if low <= tick <= high] or [values[0], values[-1]]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(PLAIN)
+    axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def looks_of(labels: dict[Any, str]) -> dict[Any, Look]:
     """Ordered levels from light to dark (told apart in grey and by the colour-blind), each with its own marker."""
     shades = matplotlib.colormaps["viridis"](np.linspace(0.8, 0.05, len(labels)) if len(labels) > 1 else [0.25])
     return {level: Look(labels[level], *pair) for level, *pair in zip(labels, shades, itertools.cycle(MARKERS), strict=False)}
+
+
+def of_model(models: Sequence[str]) -> str:
+    """' of the …' for a figure of one model; several have their names beside their panels."""
+    return f" of the {MODEL_NAMES[models[0]]}" if len(models) == 1 else ""
+
+
+def by_model(models: Sequence[str], ylabel: str) -> dict[str, str]:
+    """The label of the y axis of each model's panels: with its name where there are several."""
+    if len(models) == 1:
+        return {models[0]: ylabel}
+    names = {model: MODEL_NAMES[model] for model in models}
+    return {model: f"{name[0].upper()}{name[1:]}\n{ylabel}" for model, name in names.items()}
 
 
 def padded(limits: tuple[float, float]) -> tuple[float, float]:
@@ -144,6 +190,7 @@ def gain_limits(gains: pd.Series, ceilings: pd.Series, best: float) -> tuple[flo
     return min(0.0, drawn.min()), max(0.1, drawn.max())
 
 
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:+.0f}%" if value else "0%")
 
 

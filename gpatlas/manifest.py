@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
-from gpatlas.settings import Settings, nearest
+from gpatlas.settings import FurtherModel, Settings, nearest
 from gpatlas.stages import FIGURES
 
 
@@ -26,9 +26,10 @@ class StageRecord(Settings):
 
 
 class FigureFile(Settings):
-    """A figure of FIGURES and its PNG."""
+    """A figure of FIGURES and its PNG; `further_models`: what it draws beside the study's models."""
 
     figure: str
+    further_models: tuple[FurtherModel, ...] = ()
     path: str
 
     @model_validator(mode="after")

@@ -7,6 +7,8 @@ import pandas as pd
 
 COUNT, R, SECONDS = ",.0f", ".3f", ",.1f"
 HEADS: dict[str, tuple[str, str]] = {
+    "level": ("of", ""),
+    "h2": ("heritability", "g"),
     "share": ("V_A/V_G", ".2f"),
     "n_individuals": ("individuals", COUNT),
     "n_loci": ("loci", COUNT),

@@ -83,7 +83,7 @@ def _facts(manifest: RunManifest, table: pd.DataFrame) -> dict[str, str]:
 
 def _figure(figure: FigureFile, table: pd.DataFrame) -> dict[str, Any]:
     finding = FINDINGS[figure.figure]
-    points, png = finding.points(table), Path(figure.path).read_bytes()
+    points, png = finding.points(table, figure.further_models), Path(figure.path).read_bytes()
     return {
         "name": figure.figure,
         "title": finding.title,

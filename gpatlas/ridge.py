@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from gpatlas.dataset import ByteArray, Dataset, FloatArray, Genotypes, blocks
-from gpatlas.evaluation import Fitted, Part, Row, Split, ordered_split, random_splits, run_fit, write_table
+from gpatlas.evaluation import Fitted, Part, Row, Split, random_splits, run_fit, training_splits, write_table
 from gpatlas.progress import Progress
-from gpatlas.settings import RidgeSettings
+from gpatlas.settings import PenaltySettings, RidgeSettings
 
 STUDY_SEED = 42
 BLOCK_SIZE, GRAM_BLOCK = 512, 4096  # individuals held unpacked
@@ -44,19 +44,14 @@ def plan_splits(settings: RidgeSettings, n_individuals: int, n_traits: int) -> l
     """
     everything = slice(None)
     if settings.protocol == "holdout":
-        return [(everything, [without_validation(split) for split in ordered_split(n_individuals, settings)])]
+        return [(everything, training_splits(n_individuals))]
     if settings.splits == "shared":
         return [(everything, random_splits(n_individuals, settings.n_splits, np.random.default_rng(settings.seed)))]
     study = np.random.RandomState(STUDY_SEED)
     return [(slice(trait, trait + 1), random_splits(n_individuals, settings.n_splits, study)) for trait in range(n_traits)]
 
 
-def without_validation(split: Split) -> Split:
-    """The validation part joins the training part: ridge chooses its penalty by leave-one-out."""
-    return Split(np.concatenate([split.train, split.validation]), split.validation[:0], split.test)
-
-
-def penalties(settings: RidgeSettings) -> FloatArray:
+def penalties(settings: PenaltySettings) -> FloatArray:
     """The penalties tried, ascending."""
     return np.logspace(settings.log10_penalty_min, settings.log10_penalty_max, settings.n_penalties)
 
@@ -96,14 +91,11 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Components(ABC):
-    """Principal components of genotypes X centred by `allele_mean` (n_loci,).
+    """Principal components: their scores (n, rank) are orthogonal to each other, with the sums of squares `squares` (rank,).
 
-    Their scores (n, rank), X·loadings, are orthogonal to each other, with the sums of squares `squares` (rank,). `vectors`
-    are the eigenvectors of the smaller of the two Gram matrices.
+    `vectors` are the eigenvectors of a Gram matrix that has these squares as eigenvalues.
     """
 
-    genotypes: Genotypes
-    allele_mean: FloatArray
     squares: FloatArray
     vectors: FloatArray
 
@@ -115,13 +107,42 @@ class Components(ABC):
     def project(self, target: FloatArray) -> FloatArray:
         """scoresᵀ·target, (rank, T), for a centred target (n, T)."""
 
-    @abstractmethod
+
+@dataclass(frozen=True)
+class OfIndividuals(Components):
+    """From a Gram matrix of the individuals: its eigenvectors are the scores, but for their length."""
+
+    def scores(self) -> Iterator[tuple[slice, FloatArray]]:
+        for start, stop in blocks(len(self.vectors), BLOCK_SIZE):
+            yield slice(start, stop), self.vectors[start:stop] * np.sqrt(self.squares)
+
+    def project(self, target: FloatArray) -> FloatArray:
+        return np.sqrt(self.squares)[:, None] * (self.vectors.T @ target)
+
+    def duals(self, weights: FloatArray) -> FloatArray:
+        """Weights of the individuals (n, T) in the Gram matrix that do what `weights` (rank, T) of the scores do."""
+        return self.vectors @ (weights / np.sqrt(self.squares)[:, None])
+
+
+@dataclass(frozen=True)
+class ByIndividual(OfIndividuals):
+    """Of genotypes X centred by `allele_mean` (n_loci,), from the Gram matrix of the individuals, XXᵀ."""
+
+    genotypes: Genotypes
+    allele_mean: FloatArray
+
     def coefficients(self, weights: FloatArray) -> FloatArray:
-        """loadings·weights: coefficients of the loci (n_loci, T) that do what `weights` (rank, T) of the scores do."""
+        """Coefficients of the loci (n_loci, T) that do what `weights` (rank, T) of the scores do."""
+        duals = self.duals(weights)
+        return transposed_product(self.genotypes, duals) - np.outer(self.allele_mean, duals.sum(axis=0))
 
 
+@dataclass(frozen=True)
 class ByLocus(Components):
-    """From the Gram matrix of the loci, XᵀX: the loadings are its eigenvectors."""
+    """Of genotypes X centred by `allele_mean` (n_loci,), from the Gram matrix of the loci, XᵀX: scores are X·vectors."""
+
+    genotypes: Genotypes
+    allele_mean: FloatArray
 
     def scores(self) -> Iterator[tuple[slice, FloatArray]]:
         centre = self.allele_mean @ self.vectors
@@ -132,25 +153,11 @@ class ByLocus(Components):
         return self.vectors.T @ transposed_product(self.genotypes, target)
 
     def coefficients(self, weights: FloatArray) -> FloatArray:
+        """As ByIndividual has them."""
         return self.vectors @ weights
 
 
-class ByIndividual(Components):
-    """From the Gram matrix of the individuals, XXᵀ: its eigenvectors are the scores, but for their length."""
-
-    def scores(self) -> Iterator[tuple[slice, FloatArray]]:
-        for start, stop in blocks(len(self.vectors), BLOCK_SIZE):
-            yield slice(start, stop), self.vectors[start:stop] * np.sqrt(self.squares)
-
-    def project(self, target: FloatArray) -> FloatArray:
-        return np.sqrt(self.squares)[:, None] * (self.vectors.T @ target)
-
-    def coefficients(self, weights: FloatArray) -> FloatArray:
-        per_individual = self.vectors @ (weights / np.sqrt(self.squares)[:, None])
-        return transposed_product(self.genotypes, per_individual) - np.outer(self.allele_mean, per_individual.sum(axis=0))
-
-
-def decompose(genotypes: Genotypes) -> Components:
+def decompose(genotypes: Genotypes) -> ByLocus | ByIndividual:
     """By the smaller Gram matrix. It is counted in whole numbers from blocks of packed genotypes and then centred, so it is exact."""
     n, n_loci = genotypes.shape
     allele_mean = transposed_product(genotypes, np.ones((n, 1)))[:, 0] / n
@@ -158,11 +165,11 @@ def decompose(genotypes: Genotypes) -> Components:
         gram = _count((alleles for _, alleles in genotypes.blocks(GRAM_BLOCK)), n_loci)
         ones = gram.diagonal().copy()
         gram = (n * gram - np.outer(ones, ones)) / n
-        return ByLocus(genotypes, allele_mean, *_eigen(gram, n))
+        return ByLocus(*eigen(gram, n), genotypes, allele_mean)
     gram = _count((alleles.T for alleles in genotypes.locus_blocks(GRAM_BLOCK)), n)
     ones = gram.sum(axis=0)
     gram = (n**2 * gram - n * np.add.outer(ones, ones) + ones.sum()) / n**2
-    return ByIndividual(genotypes, allele_mean, *_eigen(gram, n_loci))
+    return ByIndividual(*eigen(gram, n_loci), genotypes, allele_mean)
 
 
 def transposed_product(genotypes: Genotypes, target: FloatArray) -> FloatArray:
@@ -182,7 +189,7 @@ def _count(blocks_of_alleles: Iterable[ByteArray], size: int) -> FloatArray:
     return total
 
 
-def _eigen(gram: FloatArray, other_size: int) -> tuple[FloatArray, FloatArray]:
+def eigen(gram: FloatArray, other_size: int) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues above rounding, and their eigenvectors (size, rank), of a Gram matrix that sums over `other_size` products."""
     squares, vectors = np.linalg.eigh(gram)
     kept = squares > squares[-1] * max(len(gram), other_size) * np.finfo(float).eps

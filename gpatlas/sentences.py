@@ -3,26 +3,27 @@
 A figure is a function that makes its points of the collected table, one that says what they show, and a line in FINDINGS.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from gpatlas.figures_limits import MEASURES, MODELS, measured_pairs, views_of
 from gpatlas.figures_shared import MODEL_NAMES, paired, rows_of
 from gpatlas.page_tables import written
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`points`: the figure's points, their height in the column `value`, a row each; `by`: the columns that tell where a point stands;
-    `value`: what the height is; `sentence`: what the points show."""
+    """`points`: the figure's points, also of the further models that it draws, their height in the column `value`, a row each; `by`: the
+    columns that tell where a point stands; `value`: what the height is; `sentence`: what the points show."""
 
     title: str
     value: str
     by: tuple[str, ...]
-    points: Callable[[pd.DataFrame], pd.DataFrame]
+    points: Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]
     sentence: Callable[[pd.DataFrame], str]
 
     def say(self, points: pd.DataFrame) -> str:
@@ -44,40 +45,59 @@ def _shared(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(share=share, qtl_pairs_per_individual=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
 
 
-def accuracy(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    """The r of one model in the scaling experiment."""
-    rows = _shared(rows_of(table, "scaling", model))
+def accuracy(table: pd.DataFrame, further_models: Sequence[str], model: str) -> pd.DataFrame:
+    """The r of the models in the scaling experiment."""
+    rows = _shared(rows_of(table, "scaling", model, *further_models))
     return rows.assign(value=rows["pearson_r"])
 
 
-def relative_gain(table: pd.DataFrame) -> pd.DataFrame:
-    """The gain of the MLP over the linear model, in units of the latter's r; undefined where that is 0 or less."""
-    rows = _shared(paired(rows_of(table, "scaling", "mlp", "linear_sgd"), "mlp", "linear_sgd", how="left"))
-    return rows.assign(value=rows["pearson_r"] / rows["pearson_r_other"].where(rows["pearson_r_other"] > 0) - 1)
+def relative_gain(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
+    """The gain of the models over the linear one, in units of the latter's r; undefined where that is 0 or less."""
+    models = ["mlp", *further_models]
+    rows = _shared(rows_of(table, "scaling", "linear_sgd", *models))
+    return _relative(pd.concat([paired(rows, model, "linear_sgd", how="left") for model in models]))
 
 
-def excess_over_ridge(table: pd.DataFrame) -> pd.DataFrame:
+def _relative(pairs: pd.DataFrame) -> pd.DataFrame:
+    return pairs.assign(value=pairs["pearson_r"] / pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0) - 1)
+
+
+def excess_over_ridge(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
     """The r of the linear model trained by SGD minus that of ridge regression."""
     rows = _shared(paired(rows_of(table, "scaling", "linear_sgd", "ridge"), "linear_sgd", "ridge", how="inner"))
     return rows.assign(value=rows["pearson_r"] - rows["pearson_r_other"])
 
 
-def gain_over_ridge(table: pd.DataFrame) -> pd.DataFrame:
-    """The r of the MLP and the pruned models minus that of ridge regression, by number of loci."""
-    models = ["mlp", "pruned_linear", "pruned_mlp"]
+def gain_over_ridge(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
+    """The r of the MLP, the pruned and further models minus that of ridge regression, by number of loci."""
+    models = ["mlp", "pruned_linear", "pruned_mlp", *further_models]
     rows = _shared(rows_of(table, "dilution", "ridge", *models))
     rows = pd.concat([paired(rows, model, "ridge", how="left") for model in models])
     return rows.assign(value=rows["pearson_r"] - rows["pearson_r_other"])
 
 
-def pleiotropic_gain(table: pd.DataFrame) -> pd.DataFrame:
-    """The gain of the MLP over ridge regression, in units of the latter's r; undefined where that is 0 or less."""
-    rows = paired(_shared(rows_of(table, "pleiotropy", "mlp", "ridge")), "mlp", "ridge", how="left")
+def pleiotropic_gain(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
+    """The gain of the models over ridge regression, in units of the latter's r; undefined where that is 0 or less."""
+    models = ["mlp", *further_models]
+    rows = _shared(rows_of(table, "pleiotropy", "ridge", *models))
+    rows = pd.concat([paired(rows, model, "ridge", how="left") for model in models])
     own = rows["n_trait_groups"] == rows["n_traits"]
     rows = rows.assign(
         genetic_correlation=rows["genetic_correlation"].astype(float).mask(own, 0.0), qtl_pairs=own.map({True: "own", False: "shared"})
     )
-    return rows.assign(value=rows["pearson_r"] / rows["pearson_r_other"].where(rows["pearson_r_other"] > 0) - 1)
+    return _relative(rows)
+
+
+def limits(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
+    """The r of the four models."""
+    rows = _shared(rows_of(table, "limits", *MODELS))
+    return rows.assign(value=rows["pearson_r"], level=rows["model"].map(MODEL_NAMES))
+
+
+def shares_of_pairs(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
+    """Precision and recall of the pairs that pairwise screening finds, of the traits that have any."""
+    rows = _shared(measured_pairs(table))
+    return rows.assign(level=rows["level"].map(MEASURES).str.partition(":")[0])
 
 
 # What they show
@@ -105,7 +125,16 @@ def _defined(groups: Iterable[tuple[Any, pd.DataFrame]]) -> list[tuple[Any, pd.D
     return [(level, points) for level, points in groups if points["value"].notna().any()]
 
 
+def _of_models(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(MODEL_NAMES[str(model)], rows) for model, rows in _defined(points.groupby("model", sort=False))]
+
+
 def say_by_pairs(points: pd.DataFrame, subject: str, write: Callable[[float], str]) -> str:
+    """A sentence per model; `subject` is a format for its name."""
+    return " ".join(f"{subject.format(model)}: {_by_pairs(rows, write)}." for model, rows in _of_models(points))
+
+
+def _by_pairs(points: pd.DataFrame, write: Callable[[float], str]) -> str:
     """Medians on both sides of one pair of QTL per individual, of the trait with the most epistasis and of the one with the least."""
     shares = sorted({points["share"].min(), points["share"].max()})
     few = points["qtl_pairs_per_individual"] <= 1
@@ -114,7 +143,7 @@ def say_by_pairs(points: pd.DataFrame, subject: str, write: Callable[[float], st
         of_shares = _defined((share, side[side["share"] == share]) for share in shares)
         medians = [f"{write(rows['value'].median())} for V_A/V_G {share:.2f}" for share, rows in of_shares]
         parts.append(f"with {where} individuals {_listed(medians)}")
-    return f"{subject}: {'; '.join(parts)}."
+    return "; ".join(parts)
 
 
 def say_accuracy(points: pd.DataFrame) -> str:
@@ -137,12 +166,17 @@ def say_excess_over_ridge(points: pd.DataFrame) -> str:
 def say_gain_over_ridge(points: pd.DataFrame) -> str:
     """The median at both ends of the loci for every model, of the trait with the most epistasis."""
     share = points["share"].min()
-    models = _defined(points[points["share"] == share].groupby("model", sort=False))
-    courses = [f"{MODEL_NAMES[model]} {_course(rows, 'n_loci', '{:,.0f} loci', _difference)}" for model, rows in models]
+    models = _of_models(points[points["share"] == share])
+    courses = [f"{model} {_course(rows, 'n_loci', '{:,.0f} loci', _difference)}" for model, rows in models]
     return f"Median gain in r over ridge regression for V_A/V_G {share:.2f}: {'; '.join(courses)}."
 
 
 def say_pleiotropic_gain(points: pd.DataFrame) -> str:
+    """A passage per model."""
+    return " ".join(f"Median gain of the {model} over ridge regression. {_by_traits(rows)}." for model, rows in _of_models(points))
+
+
+def _by_traits(points: pd.DataFrame) -> str:
     """For every number of traits the median at both ends of the QTL, and at the fewest of these what the genetic correlation does."""
     parts = []
     for n_traits, rows in _defined(points.groupby("n_traits")):
@@ -151,24 +185,42 @@ def say_pleiotropic_gain(points: pd.DataFrame) -> str:
         courses = [f"{_course(arm, 'genetic_correlation', 'correlation {:g}', _percent)} with {pairs} pairs" for pairs, arm in arms]
         course = _course(rows, "n_qtl", "{:,.0f} QTL", _percent)
         parts.append(f"{n_traits:,.0f} traits: {course}; at {fewest['n_qtl'].iloc[0]:,.0f} QTL {_listed(courses)}")
-    return f"Median gain of the MLP over ridge regression. {'. '.join(parts)}."
+    return ". ".join(parts)
+
+
+def say_limits(points: pd.DataFrame, subject: str) -> str:
+    """Of the trait with the most epistasis, in the largest population, the mean of every level at both ends of both rows of panels."""
+    share = points["share"].min()
+    by_h2, by_pairs = views_of(points[points["share"] == share])[-2:]
+    fixed = (
+        f"{by_h2.rows['qtl_pairs_per_individual'].iloc[0]:.2g} QTL pairs per individual",
+        f"heritability {by_pairs.rows['h2'].iloc[0]:g}",
+    )
+    places = ("h2", "heritability {:g}"), ("qtl_pairs_per_individual", "{:.2g} pairs")
+    parts = []
+    for view, where, (x, place) in zip((by_h2, by_pairs), fixed, places, strict=True):
+        levels = _defined(view.rows.groupby("level", sort=False))
+        courses = [f"{level} {_course(rows, x, place, _r, 'mean')}" for level, rows in levels]
+        parts.append(f"At {where}: {'; '.join(courses)}.")
+    return f"{subject} for V_A/V_G {share:.2f} and {by_h2.n_individuals:,} individuals. {' '.join(parts)}"
 
 
 PLACE = ("share", "n_individuals", "n_qtl")
+LIMITS = ("level", "share", "n_individuals", "h2", "qtl_pairs_per_individual")
 FINDINGS: dict[str, Finding] = {
     "1a": Finding(
-        "Figure 1A: relative gain of the MLP over the linear model",
+        "Figure 1A: relative gain over the linear model",
         "relative gain (1 is +100%)",
-        PLACE,
+        ("model", *PLACE),
         relative_gain,
-        partial(say_by_pairs, subject="Median gain of the MLP over the linear model", write=_percent),
+        partial(say_by_pairs, subject="Median gain of the {} over the linear model", write=_percent),
     ),
     "1b": Finding(
-        "Figure 1B: accuracy of the MLP by pairs of QTL per individual",
+        "Figure 1B: accuracy by pairs of QTL per individual",
         "r",
-        ("share", "n_individuals", "qtl_pairs_per_individual"),
+        ("model", "share", "n_individuals", "qtl_pairs_per_individual"),
         partial(accuracy, model="mlp"),
-        partial(say_by_pairs, subject="Median r of the MLP", write=_r),
+        partial(say_by_pairs, subject="Median r of the {}", write=_r),
     ),
     "accessory_mlp": Finding("Accuracy of the MLP (accessory figure)", "r", PLACE, partial(accuracy, model="mlp"), say_accuracy),
     "accessory_linear": Finding(
@@ -185,10 +237,20 @@ FINDINGS: dict[str, Finding] = {
         say_gain_over_ridge,
     ),
     "3": Finding(
-        "Figure 3: relative gain of the MLP over ridge regression by genetic correlation",
+        "Figure 3: relative gain over ridge regression by genetic correlation",
         "relative gain (1 is +100%)",
-        ("n_traits", "n_qtl", "qtl_pairs", "genetic_correlation"),
+        ("model", "n_traits", "n_qtl", "qtl_pairs", "genetic_correlation"),
         pleiotropic_gain,
         say_pleiotropic_gain,
+    ),
+    "4": Finding(
+        "Figure 4: accuracy by heritability and by pairs of QTL per individual", "r", LIMITS, limits, partial(say_limits, subject="Mean r")
+    ),
+    "5": Finding(
+        "Figure 5: precision and recall of the pairs found by pairwise screening",
+        "share of pairs",
+        LIMITS,
+        shares_of_pairs,
+        partial(say_limits, subject="Pairs found"),
     ),
 }

@@ -17,6 +17,7 @@ Bool = Annotated[bool, Strict()]
 Positive = Annotated[Int, Field(ge=1)]
 Protocol = Literal["holdout", "paper"]
 Device = Literal["auto", "cpu", "cuda"]
+FurtherModel = Literal["egblup", "pairwise"]
 Precision = Literal["fp32", "bf16", "auto"]
 S = TypeVar("S", bound=BaseModel)
 
@@ -108,14 +109,9 @@ class FitSettings(Settings):
     threads: Positive | None = Field(None, description="processor threads; left out, all cores")
 
 
-class RidgeSettings(FitSettings):
-    """Ridge regression on allele counts, the penalty chosen by leave-one-out (stands for rrBLUP)."""
+class PenaltySettings(FitSettings):
+    """What the fits share that choose their penalty by leave-one-out."""
 
-    n_splits: Positive = Field(10, description="random splits of protocol 'paper'")
-    splits: Literal["shared", "per_trait"] = Field(
-        "shared",
-        description="protocol 'paper': shared: all traits on the same splits; per_trait: the study's very splits, which differ by trait",
-    )
     n_penalties: Annotated[Int, Field(ge=1)] = Field(100, description="penalties tried, evenly spaced in logarithm")
     log10_penalty_min: Float = Field(-5.0, description="exponent of the smallest penalty")
     log10_penalty_max: Float = Field(5.0, description="exponent of the largest penalty")
@@ -126,6 +122,52 @@ class RidgeSettings(FitSettings):
             raise ValueError(
                 f"log10_penalty_min: must be at most log10_penalty_max ({self.log10_penalty_max:g}), got {self.log10_penalty_min:g}"
             )
+        return self
+
+
+class RidgeSettings(PenaltySettings):
+    """Ridge regression on allele counts, the penalty chosen by leave-one-out (stands for rrBLUP)."""
+
+    n_splits: Positive = Field(10, description="random splits of protocol 'paper'")
+    splits: Literal["shared", "per_trait"] = Field(
+        "shared",
+        description="protocol 'paper': shared: all traits on the same splits; per_trait: the study's very splits, which differ by trait",
+    )
+
+
+class EgblupSettings(PenaltySettings):
+    """Kernel ridge regression on additive and pairwise epistatic relationships (EG-BLUP), chosen by leave-one-out."""
+
+    epistatic_weights: tuple[Annotated[Float, Field(ge=0, le=1)], ...] = Field(
+        (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), description="shares of the epistatic relationship in the kernel that are tried", min_length=1
+    )
+
+
+class PairwiseSettings(PenaltySettings):
+    """Additive effects and sparse pairwise interactions by iterated screening; threshold by cross-validation, then ridge."""
+
+    thresholds: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
+        (1.1, 1.0, 0.9, 0.8),
+        description="falling factors on the noise level sqrt(2·ln(pairs)), which are passed down and up again; where to stop is chosen",
+        min_length=1,
+    )
+    n_folds: Annotated[Int, Field(ge=2)] = Field(
+        5, description="folds of the training individuals; they are fitted until 1000 individuals have been predicted"
+    )
+    max_scan_individuals: Positive = Field(
+        50_000, description="training individuals that score the pairs, at most; all of them fit those found"
+    )
+    max_loci_per_individual: Float = Field(
+        0.25,
+        description="loci per training individual up to which all have an additive effect; above, these are screened as pairs are",
+        ge=0,
+        le=0.5,
+    )
+
+    @model_validator(mode="after")
+    def _falling(self) -> Self:
+        if list(self.thresholds) != sorted(set(self.thresholds), reverse=True):
+            raise ValueError(f"thresholds: must fall, got {', '.join(map(str, self.thresholds))}")
         return self
 
 
@@ -201,6 +243,7 @@ class FigureSettings(Settings):
     """Draws one figure from the collected table."""
 
     figure: str = Field(description="which figure")
+    further_models: tuple[FurtherModel, ...] = Field((), description="models drawn beside the study's in figures 1A, 1B, 2 and 3")
     dpi: Annotated[Int, Field(ge=50)] = Field(200, description="dots per inch")
 
 

@@ -60,6 +60,8 @@ STAGES: dict[str, Stage] = {
         Stage("simulate", 1, settings.SimulateSettings, "gpatlas.simulate:run", None, DATA, ARRAYS),
         Stage("import-alphasimr", 1, settings.ImportSettings, "gpatlas.alphasimr:run", "from", DATA, ARRAYS),
         Stage("fit-ridge", 2, settings.RidgeSettings, "gpatlas.ridge:run", "data", TABLE, ARRAYS),
+        Stage("fit-egblup", 1, settings.EgblupSettings, "gpatlas.egblup:run", "data", TABLE, ARRAYS),
+        Stage("fit-pairwise", 1, settings.PairwiseSettings, "gpatlas.pairwise:run", "data", TABLE, (*ARRAYS, "pandas")),
         Stage("fit-linear-sgd", 2, settings.LinearSgdSettings, "gpatlas.networks:run_linear_sgd", "data", TABLE, NETWORKS),
         Stage("fit-mlp", 2, settings.MlpSettings, "gpatlas.networks:run_mlp", "data", TABLE, TUNED),
         Stage("fit-pruned", 2, settings.PrunedSettings, "gpatlas.pruned:run", "data", TABLE, TUNED),
@@ -83,7 +85,10 @@ FIGURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "s1": ("scaling", ("linear_sgd", "ridge")),
     "2": ("dilution", ("ridge", "mlp", "pruned")),
     "3": ("pleiotropy", ("ridge", "mlp")),
+    "4": ("limits", ("ridge", "egblup", "pairwise", "mlp")),
+    "5": ("limits", ("pairwise",)),
 }
+DRAW_FURTHER_MODELS = ("1a", "1b", "2", "3")
 
 FIT_PREFIX = "fit-"
 MODELS: dict[str, Stage] = {

@@ -48,7 +48,10 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Config:
-    """A valid config. `source` is set, and `stage` the importer, where data are imported. `only`: the experiments asked for."""
+    """A valid config. `source` is set, and `stage` the importer, where data are imported. `only`: the experiments asked for.
+
+    `figures`: (experiment, figure); `further_models`: what those of an experiment draw beside the study's models.
+    """
 
     path: Path
     only: tuple[str, ...]
@@ -58,6 +61,7 @@ class Config:
     memory_gb: int
     scenarios: tuple[Scenario, ...]
     figures: tuple[tuple[str, str], ...]
+    further_models: Mapping[str, tuple[str, ...]]
     content: Mapping[str, Any]
 
     @property
@@ -95,19 +99,32 @@ def load(path: Path, only: tuple[str, ...] = ()) -> Config:
     source = _source(file, path, faults)
     scenarios: list[Scenario] = []
     figures: list[tuple[str, str]] = []
+    further_models: dict[str, tuple[str, ...]] = {}
     for name, block in file.experiments.items():
         where = f"experiments.{name}"
         experiment = faults.build(Experiment, block, where) if _is_experiment(name, block, where, faults) else None
         if experiment is not None:
             scenarios += expand_scenarios(name, experiment, file.shared(), faults)
             figures += [(name, figure) for figure in check_figures(name, experiment, faults)]
+            further_models[name] = experiment.further_models
     for unknown in (name for name in only if name not in file.experiments):
         faults.add("experiments", f"{unknown!r} is none of them" + nearest(unknown, list(file.experiments)))
     faults.stop_if_any()
     if only:
         scenarios = [scenario for scenario in scenarios if scenario.experiment in only]
         figures = [(name, figure) for name, figure in figures if name in only]
-    config = Config(path, only, SIMULATORS[file.simulator], source, file.runner, file.memory_gb, tuple(scenarios), tuple(figures), content)
+    config = Config(
+        path,
+        only,
+        SIMULATORS[file.simulator],
+        source,
+        file.runner,
+        file.memory_gb,
+        tuple(scenarios),
+        tuple(figures),
+        further_models,
+        content,
+    )
     if source:
         _check_files(config, faults)
         faults.stop_if_any()

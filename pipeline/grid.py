@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpatlas.settings import FitSettings, Settings, SettingsError, SimulateSettings, build, n_qtl_for, nearest, split_sizes
+from gpatlas.settings import (
+    FitSettings,
+    FurtherModel,
+    Protocol,
+    Settings,
+    SettingsError,
+    SimulateSettings,
+    build,
+    n_qtl_for,
+    nearest,
+    split_sizes,
+)
 from gpatlas.stages import FIGURES, MODELS
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
@@ -27,7 +38,9 @@ class Experiment(BaseModel):
     simulation: dict[str, Any] = {}
     grid: Annotated[list[dict[str, Any]], Field(min_length=1)]
     models: Annotated[dict[str, Any], Field(min_length=1)]
+    protocol: Protocol | None = None
     figures: list[str] = []
+    further_models: tuple[FurtherModel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,8 @@ class Faults:
 def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any], faults: Faults) -> list[Scenario]:
     """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all models."""
     where = f"experiments.{name}"
+    if experiment.protocol:
+        shared = {**shared, "protocol": experiment.protocol}
     models = {model: _model(model, given, shared, f"{where}.models.{model}", faults) for model, given in experiment.models.items()}
     scenarios: dict[str, Scenario] = {}
     for position, block in enumerate(experiment.grid):
@@ -203,7 +218,7 @@ def _with_loci(values: dict[str, Any], key: str, faults: Faults) -> dict[str, An
 
 
 def check_figures(name: str, experiment: Experiment, faults: Faults) -> list[str]:
-    """The figures of an experiment; each must exist, draw this experiment, and find its models."""
+    """The figures of an experiment; each must exist, draw this experiment, and find its models. So must further models be there."""
     for position, figure in enumerate(experiment.figures):
         key = f"experiments.{name}.figures.{position}"
         if figure not in FIGURES:
@@ -214,4 +229,7 @@ def check_figures(name: str, experiment: Experiment, faults: Faults) -> list[str
             faults.add(key, f"figure {figure!r} draws the experiment {draws!r}, not {name!r}")
         elif missing := [model for model in models if model not in experiment.models]:
             faults.add(key, f"figure {figure!r} needs the model {', '.join(missing)}, which is not among this experiment's models")
+    for position, model in enumerate(experiment.further_models):
+        if model not in experiment.models:
+            faults.add(f"experiments.{name}.further_models.{position}", f"{model!r} is not among this experiment's models")
     return experiment.figures

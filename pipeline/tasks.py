@@ -17,7 +17,7 @@ import luigi
 from gpatlas.manifest import FigureFile, RunManifest, StageRecord
 from gpatlas.needs import Size
 from gpatlas.settings import CollectSettings, FigureSettings, ReportSettings, Settings, build
-from gpatlas.stages import MODELS, SIMULATE_ALPHASIMR, STAGES
+from gpatlas.stages import DRAW_FURTHER_MODELS, MODELS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load, shown
 from pipeline.grid import Scenario
 from pipeline.record import command, cost, record
@@ -139,7 +139,12 @@ class Figure(StudyTask):
 
     @property
     def settings(self) -> Settings:  # type: ignore[override]
-        return FigureSettings(figure=self.figure)
+        further_models = self.study.further_models[self.experiment] if self.figure in DRAW_FURTHER_MODELS else ()
+        return build(FigureSettings, {"figure": self.figure, "further_models": further_models})
+
+    def file(self) -> FigureFile:
+        """What the report is told of it."""
+        return FigureFile(path=str(self.entry.output), **self.settings.model_dump(include={"figure", "further_models"}))
 
     @cached_property
     def collect(self) -> Collect:
@@ -184,7 +189,7 @@ class Report(StudyTask):
             session=str(session()),
             command=command(self.study, self.runner, self.results),
             results=str(self.collect.entry.output),
-            figures=tuple(FigureFile(figure=figure.figure, path=str(figure.entry.output)) for figure in self.figures),
+            figures=tuple(figure.file() for figure in self.figures),
             stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions")) for task in self.stages()),
         )
         write_json(self.source(folder), manifest.model_dump(mode="json"))

@@ -81,6 +81,28 @@ def pleiotropy_table(
     return with_fits(rows.assign(n_loci=rows["n_qtl"]), {"ridge": 0.5, "mlp": 0.5 * (1 + gain)}).assign(n_individuals=n_individuals)
 
 
+def limits_table(
+    replicates: int, h2: Iterable[float], scaling: Iterable[float], sizes: Iterable[int], rel_aa: tuple[float, ...]
+) -> pd.DataFrame:
+    """The collected table of a limits experiment: these heritabilities at one pair per individual, these scaling values at 0.999."""
+    cells = [(n, *cell) for n in sizes for cell in dict.fromkeys([*((value, 1.0) for value in h2), *((0.999, value) for value in scaling)])]
+    grid = itertools.product(cells, range(1, replicates + 1), enumerate(rel_aa, 1))
+    values = [(n, n_qtl_for(n, s), value, replicate, trait, rel) for (n, value, s), replicate, (trait, rel) in grid]
+    rows = pd.DataFrame(values, columns=["n_individuals", "n_qtl", "h2", "replicate", "trait", "rel_aa"])
+    names = zip(rows["n_individuals"], rows["n_qtl"], rows["h2"], rows["replicate"], strict=True)
+    rows = rows.assign(experiment="limits", n_loci=rows["n_qtl"], n_traits=len(rel_aa), n_trait_groups=len(rel_aa), genetic_correlation=0.0)
+    rows["scenario"] = [f"qhaplo_{n_qtl}qtl_{n}n_{value}h2_rep{replicate}" for n, n_qtl, value, replicate in names]
+    top, linear = rows["h2"] ** 0.5, (rows["h2"] / (1 + 2 * rows["rel_aa"])) ** 0.5
+    learned = {"ridge": 0.0, "egblup": 0.6, "pairwise": (rows["h2"] - 0.2) ** 0.1, "mlp": 0.3}
+    table = with_fits(rows, {model: linear + share * (top - linear) - 0.04 for model, share in learned.items()})
+    found = (table["model"] == "pairwise") & (table["rel_aa"] > 0)
+    measures = {
+        "pair_precision": (0.5 + table["h2"] / 2).where(found),
+        "pair_recall": (table["h2"] - table["replicate"] / 100).where(found),
+    }
+    return table.assign(n_individuals=table["scenario"].map(dict(zip(rows["scenario"], rows["n_individuals"], strict=True))), **measures)
+
+
 def with_fits(rows: pd.DataFrame, models: dict[str, Any]) -> pd.DataFrame:
     """The rows once per model, with noise upon its r, and with the columns that do not vary."""
     random = np.random.default_rng(1)
@@ -97,7 +119,7 @@ TABLES = ["one replicate", "one population", "imported", "study"]
 @cache
 def table_of(experiment: str, name: str) -> pd.DataFrame:
     """One of TABLES: 'imported' lacks what AlphaSimR's files do not say, and has more panels and uneven replicates."""
-    table = {"scaling": _scaling, "dilution": _dilution, "pleiotropy": _pleiotropy}[experiment](name)
+    table = {"scaling": _scaling, "dilution": _dilution, "pleiotropy": _pleiotropy, "limits": _limits}[experiment](name)
     return table.assign(simulator="alphasimr", rel_aa=np.nan) if name == "imported" else table
 
 
@@ -136,8 +158,29 @@ def _pleiotropy(name: str) -> pd.DataFrame:
     return pleiotropy_table(5, [100, 200, 300, 500, 1000], [10, 100], [OWN, SHARED, *ARMS[1:]])
 
 
+def _limits(name: str) -> pd.DataFrame:
+    match name:
+        case "one replicate":
+            return limits_table(1, [0.2, 0.5], [0.5, 1, 20], [1000], (0.0, 0.5, 3.0))
+        case "one population":
+            return limits_table(1, [0.999], [1], [1000], (3.0,))
+        case "imported":
+            table = limits_table(3, [0.2, 0.8], [0.5, 4], [1000, 10_000], (0.0, 0.5, 3.0))
+            return table.query("n_individuals == 1000 or replicate == 1 and trait < 3")
+    return limits_table(5, [0.2, 0.5, 0.8], [0.5, 1, 2, 4, 7, 12, 20], [1000], REL_AA)
+
+
+def with_further(table: pd.DataFrame) -> pd.DataFrame:
+    """With rows of EG-BLUP and of pairwise screening, somewhat and far above the MLP's."""
+    mlp = table[table["model"] == "mlp"]
+    further = [
+        mlp.assign(model=model, pearson_r=mlp["pearson_r"] * share + 1 - share) for model, share in (("egblup", 0.8), ("pairwise", 0.1))
+    ]
+    return pd.concat([table, *further], ignore_index=True)
+
+
 def experiment_of(figure: str) -> str:
-    return {"2": "dilution", "3": "pleiotropy"}.get(figure, "scaling")
+    return {"2": "dilution", "3": "pleiotropy", "4": "limits", "5": "limits"}.get(figure, "scaling")
 
 
 @cache

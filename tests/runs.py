@@ -62,6 +62,25 @@ def pleiotropy() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def limits() -> pd.DataFrame:
+    """10 QTL at h2 0.2 and 0.81, and 20 QTL at 0.81; trait 1 has no pairs."""
+    places = [(10, 0.2), (10, 0.81), (20, 0.81)]
+    of_models = {"ridge": [0.1, 0.4, 0.3], "egblup": [0.2, 0.6, 0.35], "pairwise": [0.3, 0.8, 0.7], "mlp": [0.2, 0.5, 0.3]}
+    pairs = [(0.5, 0.25), (1.0, 0.75), (0.9, 0.6)]
+    rows = [
+        row("limits", model, trait, n_qtl, r, h2=h2, scenario=f"{n_qtl}qtl_{h2}h2")
+        | ({"pair_precision": precision, "pair_recall": recall if trait == 2 else None} if model == "pairwise" else {})
+        for model, values in of_models.items()
+        for (n_qtl, h2), r, (precision, recall) in zip(places, values, pairs, strict=True)
+        for trait in (1, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def everything() -> pd.DataFrame:
+    return pd.concat([scaling(), dilution(), pleiotropy(), limits()], ignore_index=True)
+
+
 def picture(size: tuple[int, int] = (600, 300)) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size, "white").save(file, format="PNG")

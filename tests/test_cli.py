@@ -116,6 +116,8 @@ ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
     ("import-alphasimr", {"scenario": "qhaplo_46qtl_1000n_rep1"}),
     ("import-alphasimr", {"scenario": "a b", "rel_aa": (0.0, 1e-05), "n_loci": 5, "h2": 0.5, "allow_unexplained": True}),
     ("fit-ridge", {"protocol": "holdout", "seed": 3, "threads": 2, "n_splits": 4, "log10_penalty_min": -7.5, "log10_penalty_max": -1.0}),
+    ("fit-egblup", {"epistatic_weights": (0.0, 1e-05, 0.95), "n_penalties": 4, "threads": 2}),
+    ("fit-pairwise", {"thresholds": (1.25, 1e-05), "n_folds": 3, "max_scan_individuals": 7, "max_loci_per_individual": 0.0}),
     ("fit-mlp", {"learning_rate": 1e-05, "weight_decay": 1e-300, "hidden_size": 3, "device": "cpu", "min_delta": 0.0, "threads": 1}),
     ("fit-mlp", {"tune": True, "n_trials": 3, "learning_rates": (0.25, 1e-05), "reuse_trials": True, "prune_trials": True}),
     ("fit-pruned", {"min_columns": 1, "max_columns": 7, "n_trials": 1, "learning_rates": (0.1,), "reuse_trials": True}),
@@ -123,6 +125,8 @@ ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
     ("fit-linear-sgd", {"penalty": 0.0, "learning_rate": 12345678.9, "batch_size": 2, "epochs": 1, "patience": 1, "protocol": "holdout"}),
     ("figure", {"figure": "1a"}),
     ("figure", {"figure": "accessory_mlp", "dpi": 50}),
+    ("figure", {"figure": "2", "further_models": ("egblup",)}),
+    ("figure", {"figure": "3", "further_models": ("pairwise", "egblup")}),
 ]
 
 
@@ -137,7 +141,9 @@ def test_flags_of_a_stage_are_read_back(name: str, values: dict[str, Any], tmp_p
     assert spy.source == (tmp_path / "source" if stage.source else None)
 
 
-@pytest.mark.parametrize("name", ["simulate", "fit-ridge", "fit-mlp", "fit-pruned", "fit-linear-sgd", "collect"])
+@pytest.mark.parametrize(
+    "name", ["simulate", "fit-ridge", "fit-egblup", "fit-pairwise", "fit-mlp", "fit-pruned", "fit-linear-sgd", "collect"]
+)
 def test_without_flags_the_defaults_hold(name: str, tmp_path: Path, spy: Spy) -> None:
     assert command(name, *source_flags(STAGES[name], tmp_path), "--out", tmp_path / "out") == 0
     assert spy.settings == STAGES[name].settings()

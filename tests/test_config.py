@@ -52,6 +52,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
     assert config.name == path.stem
     assert config.scenarios
     expected = {"1a", "1b", "accessory_mlp", "accessory_linear", "s1"} | (set() if path.stem == "alphasimr" else {"2", "3"})
+    expected |= {"4", "5"} if path.stem in ("demo", "reduced", "test") else set()
     assert {figure for _, figure in config.figures} == expected
 
 
@@ -63,6 +64,7 @@ def test_shipped_configs_are_valid(path: Path) -> None:
         ("paper", "pleiotropy", 250, 250),
         ("reduced", "scaling", 200, 200),
         ("reduced", "pleiotropy", 300, 300),
+        ("reduced", "limits", 130, 130),
         ("alphasimr", "scaling", 3, 3),
     ],
 )
@@ -71,7 +73,8 @@ def test_size_of_the_study(name: str, experiment: str, scenarios: int, ridge_fit
     assert config.name == f"{name}-{experiment}"
     assert len({scenario.name for scenario in config.scenarios}) == scenarios
     assert sum("ridge" in dict(scenario.models) for scenario in config.scenarios) == ridge_fits
-    assert all(settings.identity()["protocol"] == "paper" for scenario in config.scenarios for _, settings in scenario.models)
+    protocols = {settings.identity()["protocol"] for scenario in config.scenarios for _, settings in scenario.models}
+    assert protocols == {"holdout" if experiment == "limits" else "paper"}
 
 
 def test_paper_has_the_published_qtl_counts() -> None:
@@ -145,6 +148,22 @@ def test_grids_of_the_other_experiments(tmp_path: Path) -> None:
     ]
 
 
+def test_an_experiment_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
+    content = changed("experiments.scaling.protocol", "paper")
+    content["experiments"]["other"] = VALID["experiments"]["scaling"] | {"figures": []}
+    content["experiments"]["scaling"]["models"]["ridge"] = {"protocol": "holdout"}
+    found = {
+        (scenario.experiment, model, settings.identity()["protocol"])
+        for scenario in load(write(tmp_path, content)).scenarios
+        for model, settings in scenario.models
+    }
+    assert found == {
+        *(("other", model, "holdout") for model in ("ridge", "linear_sgd", "mlp")),
+        *(("scaling", model, "paper") for model in ("linear_sgd", "mlp")),
+        ("scaling", "ridge", "holdout"),
+    }
+
+
 def test_import_checks_sizes_of_the_files() -> None:
     config = load(CONFIGS / "alphasimr.yaml")
     assert config.stage.name == "import-alphasimr"
@@ -172,7 +191,11 @@ FAULTS = [
     ("source", "data", "source: goes with simulator 'import', not 'native'"),
     ("experiments", {}, "experiments: Dictionary must have at least 1 item"),
     ("experiments", ..., "experiments: is required"),
-    (S, None, "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, figures, got None"),
+    (
+        S,
+        None,
+        "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, protocol, figures, ",
+    ),
     ("experiments.a/b", {}, "experiments.a/b: an experiment is named by letters, digits"),
     (
         "experiments.collected",
@@ -180,6 +203,7 @@ FAULTS = [
         "experiments.collected: an experiment is named by letters, digits, '_', '-' and '.', and not 'collected'",
     ),
     (f"{S}.grid", [], f"{S}.grid: List must have at least 1 item"),
+    (f"{S}.protocol", "both", f"{S}.protocol: must be 'holdout' or 'paper', got 'both'"),
     (f"{S}.modells", {}, f"{S}.modells: unknown key, did you mean 'models'?"),
     (f"{S}.scenario", "rep{replicat}", f"{S}.scenario: unknown parameter 'replicat' in 'rep{{replicat}}', did you mean 'replicate'?"),
     (f"{S}.scenario", "rep{replicate", f"{S}.scenario: expected '}}' before end of string, got 'rep{{replicate'"),
@@ -205,14 +229,16 @@ FAULTS = [
         {"rel_aa": [1], "n_traits": 10, "genetic_correlation": -0.5},
         f"{S}.grid.0.genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1,",
     ),
-    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: linear_sgd, mlp, pruned, ridge)"),
+    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: egblup, linear_sgd, mlp, pairwise, pruned, ridge)"),
     (f"{S}.models.mlp", "tuned", f"{S}.models.mlp: must be a mapping of settings, got 'tuned'"),
     (f"{S}.models.mlp.hiden_size", 8, f"{S}.models.mlp.hiden_size: unknown key, did you mean 'hidden_size'?"),
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
     (f"{S}.models.mlp.seed", 3, f"{S}.models.mlp.seed: is the replicate number; choose replicates in the grid"),
     (f"{S}.models.mlp.max_n_individuals", "many", f"{S}.models.mlp.max_n_individuals: must be a whole number, got 'many'"),
-    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, accessory_linear, accessory_mlp, s1)"),
+    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1)"),
     (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' draws the experiment 'dilution', not 'scaling'"),
+    (f"{S}.further_models", ["lasso"], f"{S}.further_models.0: must be 'egblup' or 'pairwise', got 'lasso'"),
+    (f"{S}.further_models", ["egblup"], f"{S}.further_models.0: 'egblup' is not among this experiment's models"),
     (f"{S}.models", {"mlp": None}, f"{S}.figures.0: figure '1a' needs the model linear_sgd, which is not among this experiment's models"),
 ]
 

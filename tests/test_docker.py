@@ -82,7 +82,7 @@ def test_the_test_study_gives_the_same_tables(
     assert run(config, tmp_path / "local")[0] == 0
     pd.testing.assert_frame_equal(table(results, "test"), table(tmp_path / "local", "test"), rtol=1e-4)
     provenances = [json.loads(path.read_text()) for path in results.glob("store/*/*/*/provenance.json")]
-    assert len(provenances) == 27
+    assert len(provenances) == 49
     assert {provenance["image"] for provenance in provenances} == {gpu_image}
     assert all(provenance["peak_memory_mb"] < 1000 * memory_gb(provenance) for provenance in provenances)
     assert {path.stat().st_uid for path in results.rglob("*")} == {os.getuid()}

@@ -29,7 +29,7 @@ from gpatlas.manifest import RunManifest
 from gpatlas.settings import build
 from pipeline import RunAll
 
-FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3"]
+FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3", "4", "5"]
 TEST_CONFIG = PROJECT / "configs" / "test.yaml"
 
 
@@ -57,7 +57,7 @@ def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:
         assert (results / "test" / name).is_file()
         assert str(results / "test" / name) in output
     assert output.splitlines()[-1] == str(results / "test" / "report.html")
-    assert "[27/27]" in output
+    assert "[49/49]" in output
     assert "luigi" not in output.lower().replace("luigi's log", "").replace("luigi.log", "")
     assert "Done scheduling tasks" in (results / "test" / "luigi.log").read_text()
 
@@ -65,14 +65,14 @@ def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:
 def test_the_table_has_a_row_per_scenario_model_and_trait(finished: tuple[Path, str]) -> None:
     published = table(finished[0], "test")
     assert list(published.columns[:5]) == ["experiment", "scenario", "replicate", "model", "trait"]
-    models = {"scaling": {"ridge", "linear_sgd", "mlp"}, "dilution": {"ridge", "mlp", "lasso", "pruned_linear", "pruned_mlp"}}
-    for experiment, traits in (("scaling", [1, 2]), ("dilution", [1, 2]), ("pleiotropy", [1, 2, 3])):
+    further = {"scaling": {"linear_sgd"}, "dilution": {"lasso", "pruned_linear", "pruned_mlp"}}
+    for experiment, traits in (("scaling", [1, 2]), ("dilution", [1, 2]), ("pleiotropy", [1, 2, 3]), ("limits", [1, 2])):
         rows = published[published["experiment"] == experiment]
         assert all(list(found) == traits for _, found in rows.groupby(["scenario", "model"])["trait"])
-        assert set(rows["model"]) == models.get(experiment, {"ridge", "mlp"})
+        assert set(rows["model"]) == {"ridge", "egblup", "mlp", "pairwise"} | further.get(experiment, set())
     assert sorted(published.loc[published["experiment"] == "scaling", "n_qtl"].unique()) == [16, 30]
     assert published.loc[published["rel_aa"] == 0, "v_a_over_v_g"].eq(1).all()
-    assert published.loc[(published["model"] == "ridge") & (published["rel_aa"] == 0), "pearson_r"].gt(0.99).all()
+    assert published.query("model == 'ridge' and rel_aa == 0 and h2 > 0.99")["pearson_r"].gt(0.99).all()
 
 
 def test_tables_beside_a_result_are_kept(finished: tuple[Path, str]) -> None:
@@ -126,7 +126,7 @@ def test_a_second_run_executes_nothing(finished: tuple[Path, str]) -> None:
     before = entries(finished[0])
     code, output = run(TEST_CONFIG, finished[0])
     assert code == 0
-    assert output.startswith("nothing to do: all 27 stages are done")
+    assert output.startswith("nothing to do: all 49 stages are done")
     assert entries(finished[0]) == before
 
 
@@ -135,7 +135,7 @@ def test_a_changed_setting_reruns_what_follows_from_it(finished: tuple[Path, str
     text = TEST_CONFIG.read_text().replace("mlp: {hidden_size: 32", "mlp: {learning_rate: 0.02, hidden_size: 32", 1)
     (tmp_path / "test.yaml").write_text(text)
     _, plan = run(tmp_path / "test.yaml", results, task="Plan")
-    assert re.search(r"27 stages: 16 done, 11 to do", plan)
+    assert re.search(r"49 stages: 36 done, 13 to do", plan)
     code, output = run(tmp_path / "test.yaml", results)
     assert code == 0, output
     assert output.count("(again: learning_rate 0.01 → 0.02)") == 2

@@ -12,9 +12,22 @@ import pytest
 
 from gpatlas import simulate
 from gpatlas.dataset import Dataset, DatasetError, FloatArray, Genotypes
-from gpatlas.evaluation import Fitted, Part, ordered_split, pearson_r, random_splits, run_fit, run_fits, score, summarise, write_table
+from gpatlas.evaluation import (
+    Fitted,
+    Part,
+    ordered_split,
+    pearson_r,
+    random_splits,
+    run_fit,
+    run_fits,
+    score,
+    summarise,
+    training_splits,
+    write_table,
+)
 from gpatlas.progress import Progress
 from gpatlas.settings import FitSettings, SimulateSettings, build
+from gpatlas.stages import MODELS
 
 QUIET = Progress("test", io.StringIO())
 PAPER, HOLDOUT = FitSettings(protocol="paper"), FitSettings(protocol="holdout")
@@ -74,6 +87,14 @@ def test_holdout_split_is_disjoint_and_covers_everyone(n: int, n_train: int, n_v
     assert split.test.tolist() == ordered_split(n, PAPER)[0].test.tolist()
 
 
+@pytest.mark.parametrize(("n", "n_train"), [(1000, 850), (101, 86)])
+def test_split_without_validation_is_the_networks_with_both_parts_joined(n: int, n_train: int) -> None:
+    (split,) = training_splits(n)
+    assert split.train.tolist() == list(range(n_train))
+    assert split.validation.tolist() == []
+    assert split.test.tolist() == ordered_split(n, HOLDOUT)[0].test.tolist()
+
+
 def test_random_splits() -> None:
     splits = random_splits(101, 10, np.random.default_rng(4))
     assert len(splits) == 10
@@ -108,6 +129,30 @@ def test_every_random_split_is_fitted_without_its_test_part(tmp_path: Path) -> N
         run_fit("spy", spy, splits, PAPER, data, QUIET)
     assert spy.parts == [(split.train.tolist(), []) for split in splits]
     assert spy.predicted == [split.test.tolist() for split in splits]
+
+
+QUICK: dict[str, dict[str, Any]] = {
+    "linear_sgd": {"epochs": 2},
+    "mlp": {"epochs": 2, "hidden_size": 8, "tune": True, "n_trials": 2},
+    "pruned": {"epochs": 2, "hidden_size": 8, "n_trials": 1, "lasso_epochs": 2, "min_importance": 0.0, "min_columns": 4, "max_columns": 8},
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_model_learns_from_phenotypes_of_the_test_part(model: str, tmp_path: Path) -> None:
+    """Under 'holdout': the predictions of the test part stay what they are where its phenotypes are made nonsense."""
+    source, stage = write_dataset(tmp_path, n_individuals=120, n_loci=16, n_qtl=16, rel_aa=(0.0, 1.0)), MODELS[model]
+    settings = build(stage.settings, {"protocol": "holdout", "threads": 1, **QUICK.get(model, {})})
+    tables = []
+    for factor in (1, -1000):
+        with h5py.File(source, "r+") as file:
+            file["phenotypes"][102:] *= factor
+        stage.load()(settings, source, tmp_path / "table.csv", QUIET)
+        tables.append(pd.read_csv(tmp_path / "table.csv"))
+    sensible, nonsense = tables
+    assert sensible["n_test"].unique().tolist() == [18]
+    assert (nonsense["truth_sd"] > 100 * sensible["truth_sd"]).all()
+    pd.testing.assert_frame_equal(sensible[["prediction_mean", "prediction_sd"]], nonsense[["prediction_mean", "prediction_sd"]])
 
 
 def test_part_keeps_alleles_and_phenotypes_of_an_individual_together(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import POPULATION, TABLES, FloatArray, Saved, drawn, experiment_of, line, path, points, table_of
+from figure_tables import POPULATION, TABLES, FloatArray, Saved, drawn, experiment_of, line, path, points, table_of, with_further
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import AxLine
@@ -65,6 +65,49 @@ def test_1a_shows_the_relative_gain_of_every_pair(name: str) -> None:
 def test_1b_shows_r_against_pairs_per_individual(name: str) -> None:
     mlp = fits_of(table_of("scaling", name), "mlp")
     assert_points(drawn("1b", name), mlp, mlp["n_qtl"] * (mlp["n_qtl"] - 1) / (2 * mlp["n_individuals"]), mlp["pearson_r"])
+
+
+FURTHER = {"pairwise": "Pairwise screening", "egblup": "EG-BLUP"}
+
+
+@pytest.mark.parametrize("figure", ["1a", "1b"])
+def test_a_further_row_of_panels_per_further_model(figure: str) -> None:
+    table = with_further(table_of("scaling", "study"))
+    alone, further = drawn(figure, "study"), draw(figure, table, tuple(FURTHER))
+    rows = np.array(further.axes, dtype=object).reshape(3, 5)
+    assert [axes.get_ylabel().split("\n")[0] for axes in rows[:, 0]] == ["MLP", *FURTHER.values()]
+    assert (further.get_suptitle() + "?").replace(" over", " of the MLP over").replace(
+        " by", " of the MLP by"
+    ) == alone.get_suptitle() + "?"
+    for model, row in zip(("mlp", *FURTHER), rows, strict=True):
+        other = draw(figure, table[table["model"] != "mlp"].replace({"model": {model: "mlp"}}) if model != "mlp" else table)
+        for axes, same in zip(row, other.axes, strict=True):
+            assert axes.get_title("left") == same.get_title("left")
+            for label, xy in points(same).items():
+                np.testing.assert_array_equal(points(axes)[label], xy)
+
+
+def test_a_further_model_that_is_fitted_to_small_populations_only_is_drawn_there() -> None:
+    table = with_further(table_of("scaling", "study"))
+    figure = draw("1b", table[(table["model"] != "egblup") | (table["n_individuals"] == 1000)], ("egblup",))
+    assert [list(points(axes)) for axes in (figure.axes[0], figure.axes[5])] == [["1,000", "10,000", "100,000"], ["1,000"]]
+
+
+@pytest.mark.parametrize("figure", ["1a", "1b", "2", "3"])
+def test_nothing_overlaps_beside_further_models(figure: str) -> None:
+    for name in ("one replicate", "imported"):
+        saved = Saved(draw(figure, with_further(table_of(experiment_of(figure), name)), tuple(FURTHER)))
+        assert len(saved.axes) == n_panels(figure, name) * (1 if figure == "2" else 3)
+        for one, other in itertools.combinations([saved.legend, saved.footer, saved.title, *saved.axes], 2):
+            assert not one.overlaps(other)
+        assert saved.columns == saved.labelled_columns
+
+
+def test_further_models_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"^figure 's1' draws no further models; those that do: '1a', '1b', '2', '3'$"):
+        draw("s1", table_of("scaling", "one replicate"), ("egblup",))
+    with pytest.raises(ValueError, match=r"^no row of model 'egblup' in experiment 'dilution'; it has 'ridge', "):
+        draw("2", table_of("dilution", "one replicate"), ("egblup",))
 
 
 @pytest.mark.parametrize(("figure", "model", "title"), [("mlp", "mlp", "MLP"), ("linear", "linear_sgd", "linear model trained by SGD")])
@@ -166,8 +209,12 @@ def test_smooth_meets_lone_means_and_ignores_missing_values() -> None:
 
 
 def n_panels(figure: str, name: str) -> int:
+    table = table_of(experiment_of(figure), name)
+    if experiment_of(figure) == "limits":
+        shown = table if figure == "4" else table[table["pair_recall"].notna()]
+        return 2 * table["n_individuals"].nunique() * shown["trait"].nunique()
     column = {"scaling": "trait", "dilution": "n_loci", "pleiotropy": "n_traits"}[experiment_of(figure)]
-    return 1 if figure == "s1" else table_of(experiment_of(figure), name)[column].nunique()
+    return 1 if figure == "s1" else table[column].nunique()
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -176,7 +223,8 @@ def test_nothing_overlaps_in_the_saved_figure(figure: str, name: str) -> None:
     saved = Saved(drawn(figure, name))
     assert saved.legend.width > 20
     assert len(saved.axes) == n_panels(figure, name)
-    assert len(saved.labels) == (2 if figure in PANELLED else 0)
+    picks = 2 * table_of("limits", name)["n_individuals"].nunique()
+    assert len(saved.labels) == (2 if figure in PANELLED else picks if figure == "4" else 0)
     for one, other in itertools.combinations([saved.legend, saved.footer, saved.title, *saved.axes], 2):
         assert not one.overlaps(other)
     for one, other in itertools.combinations(saved.labels, 2):
@@ -262,7 +310,7 @@ def test_a_figure_of_many_panels_is_wide(figure: str) -> None:
 
 
 def test_an_unknown_figure_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    allowed = "1a, 1b, 2, 3, accessory_linear, accessory_mlp, s1"
+    allowed = "1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1"
     message = f"figure 'accessory_mpl' is not in FIGURES, did you mean 'accessory_mlp'? (allowed: {allowed})"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run(FigureSettings(figure="accessory_mpl"), tmp_path / "absent.csv", tmp_path / "out.png", Progress("figure"))
@@ -273,6 +321,8 @@ MODELS = {
     "1b": ["mlp"],
     "2": ["ridge", "mlp", "pruned_linear", "pruned_mlp"],
     "3": ["ridge", "mlp"],
+    "4": ["ridge", "egblup", "pairwise", "mlp"],
+    "5": ["pairwise"],
     "accessory_mlp": ["mlp"],
     "accessory_linear": ["linear_sgd"],
     "s1": ["linear_sgd", "ridge"],
@@ -327,6 +377,8 @@ def test_a_table_that_lacks_something_is_an_error_that_says_what(figure: str, ho
         ("s1", "ridge", "'mlp', 'linear_sgd'"),
         ("2", "pruned_mlp", "'ridge', 'mlp', 'lasso', 'pruned_linear'"),
         ("3", "ridge", "'mlp'"),
+        ("4", "egblup", "'ridge', 'pairwise', 'mlp'"),
+        ("5", "pairwise", "'ridge', 'egblup', 'mlp'"),
     ],
 )
 def test_one_missing_model_is_named(figure: str, missing: str, left: str) -> None:

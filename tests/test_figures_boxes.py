@@ -6,7 +6,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import ARMS, LOCI, OWN, SHARED, FloatArray, dilution_table, drawn, line, path, pleiotropy_table, points, table_of
+from figure_tables import (
+    ARMS,
+    LOCI,
+    OWN,
+    SHARED,
+    FloatArray,
+    dilution_table,
+    drawn,
+    line,
+    path,
+    pleiotropy_table,
+    points,
+    table_of,
+    with_further,
+)
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -231,6 +245,28 @@ def test_3_has_a_panel_per_number_of_traits_and_a_group_per_number_of_qtl() -> N
     assert [groups(axes) for axes in figure.axes] == [["100", "200", "300", "500", "1000"]] * 2
     assert [axes.get_xlabel() for axes in figure.axes] == ["Number of QTL"] * 2
     assert " · 10,000 individuals · pairs of interacting QTL: each trait's own, or shared by all · " in footer(figure)
+
+
+def test_2_draws_further_models_beside_the_studys() -> None:
+    table = with_further(table_of("dilution", "study"))
+    figure = draw("2", table, ("pairwise", "egblup"))
+    assert legend(figure) == [*MODELS.values(), "pairwise screening", "EG-BLUP", *LINES]
+    for n_loci, axes in zip(LOCI, figure.axes, strict=True):
+        for model, label in {"egblup": "EG-BLUP", "mlp": "MLP"}.items():
+            for trait, shown in enumerate(split(points(axes)[label]).values(), 1):
+                np.testing.assert_allclose(shown, increases(table, model, n_loci=n_loci, trait=trait))
+
+
+def test_3_has_a_further_row_of_panels_per_further_model() -> None:
+    table = with_further(pleiotropy_table(1, [100, 200], [4, 8], [(0.5, False)]))
+    figure = draw("3", table, ("egblup", "pairwise"))
+    assert titles(figure) == ["4 traits", "8 traits"] * 3
+    assert [axes.get_ylabel().split("\n")[0] for axes in figure.axes[::2]] == ["MLP", "EG-BLUP", "Pairwise screening"]
+    assert figure.get_suptitle() == "Relative gain over ridge regression"
+    for model, panels in (("mlp", (0, 1)), ("egblup", (2, 3)), ("pairwise", (4, 5))):
+        for n_traits, panel in zip((4, 8), panels, strict=True):
+            gains = values(table, model, n_traits=n_traits, n_qtl=100) / values(table, "ridge", n_traits=n_traits, n_qtl=100) - 1
+            np.testing.assert_allclose(arm(figure, "0.5", panel)[0], sorted(gains))
 
 
 def test_3_keeps_population_sizes_apart() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from figure_tables import dilution_table, pleiotropy_table, scaling_table
-from runs import SESSION, dilution, pleiotropy, row, scaling, stage, write_run
+from runs import SESSION, everything, limits, row, scaling, stage, write_run
 
 from gpatlas.manifest import StageRecord
 from gpatlas.page_tables import page_table
@@ -63,25 +63,21 @@ def report(folder: Path, table: pd.DataFrame, names: list[str], **more: Any) -> 
     return out.read_text()
 
 
-def everything() -> pd.DataFrame:
-    return pd.concat([scaling(), dilution(), pleiotropy()], ignore_index=True)
-
-
 def test_figures_stand_there_with_their_sentence_and_table(tmp_path: Path) -> None:
     page = Reader(report(tmp_path, everything(), list(FINDINGS)))
     pictures = page.named("img")
     assert len(pictures) == len(FINDINGS)
     for picture, finding in zip(pictures, FINDINGS.values(), strict=True):
-        assert picture["alt"] == finding.say(finding.points(everything()))
+        assert picture["alt"] == finding.say(finding.points(everything(), ()))
         assert (picture["src"] or "").startswith("data:image/png;base64,iVBOR")
         assert picture["width"] == "300"
     assert page.tables["Figure 3: relative gain (1 is +100%); mean, standard deviation, number"][1:] == [
-        ["2", "10", "own", "0", "0.500", "0.000", "2"],
-        ["2", "10", "shared", "0", "0.600", "0.000", "2"],
-        ["2", "10", "shared", "0.5", "0.700", "0.000", "2"],
-        ["2", "30", "own", "0", "0.000", "0.000", "2"],
-        ["2", "30", "shared", "0", "0.100", "0.000", "2"],
-        ["2", "30", "shared", "0.5", "0.200", "0.000", "2"],
+        ["mlp", "2", "10", "own", "0", "0.500", "0.000", "2"],
+        ["mlp", "2", "10", "shared", "0", "0.600", "0.000", "2"],
+        ["mlp", "2", "10", "shared", "0.5", "0.700", "0.000", "2"],
+        ["mlp", "2", "30", "own", "0", "0.000", "0.000", "2"],
+        ["mlp", "2", "30", "shared", "0", "0.100", "0.000", "2"],
+        ["mlp", "2", "30", "shared", "0.5", "0.200", "0.000", "2"],
     ]
 
 
@@ -155,7 +151,12 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 
 def test_a_large_run_keeps_a_small_page(tmp_path: Path) -> None:
     sizes = {n: list(range(20, 420, 40)) for n in (1000, 10_000, 100_000)}
-    tables = [scaling_table(10, sizes), dilution_table(5, [100, 1000, 10_000], n_qtl=100), pleiotropy_table(5, [100, 200], [10, 100])]
+    tables = [
+        scaling_table(10, sizes),
+        dilution_table(5, [100, 1000, 10_000], n_qtl=100),
+        pleiotropy_table(5, [100, 200], [10, 100]),
+        limits(),
+    ]
     table = pd.concat(tables, ignore_index=True).assign(seed=1, seconds=1.0)
     stages = [
         stage(f"scaling/{number}", name, number % 60)

@@ -5,10 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from browser import Page
-from runs import dilution, pleiotropy, scaling, write_run
+from runs import everything, write_run
 
 from gpatlas.progress import Progress
 from gpatlas.report import run
@@ -47,7 +46,7 @@ CONTRAST = """
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    table = pd.concat([scaling(), dilution(), pleiotropy()], ignore_index=True)
+    table = everything()
     table.loc[0, "pearson_r"] = None
     out = folder / "report.html"
     run(ReportSettings(), write_run(folder, table, list(FINDINGS)), out, Progress("report", io.StringIO()))

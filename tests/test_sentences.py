@@ -3,10 +3,12 @@
 import pandas as pd
 import pytest
 from figure_tables import TABLES, experiment_of, table_of
-from runs import dilution, pleiotropy, row, scaling
+from runs import dilution, limits, pleiotropy, row, scaling
 
 from gpatlas.figures import FIGURES
+from gpatlas.figures_shared import MODEL_NAMES
 from gpatlas.sentences import FINDINGS
+from gpatlas.stages import DRAW_FURTHER_MODELS
 
 SENTENCES = {
     # with 10 QTL 0.8/0.4 − 1 and 0.9/0.9 − 1, with 20 QTL 0.32/0.4 − 1 and 0.8/0.8 − 1
@@ -40,8 +42,20 @@ SENTENCES = {
         "Median gain of the MLP over ridge regression. 2 traits: from +60% at 10 QTL to +10% at 30 QTL; at 10 QTL +50% at correlation 0 "
         "with own pairs and from +60% at correlation 0 to +70% at correlation 0.5 with shared pairs."
     ),
+    "4": (
+        "Mean r for V_A/V_G 0.25 and 100 individuals. At 0.45 QTL pairs per individual: ridge regression from 0.10 at heritability 0.2 to "
+        "0.40 at heritability 0.81; EG-BLUP from 0.20 at heritability 0.2 to 0.60 at heritability 0.81; pairwise screening from 0.30 at "
+        "heritability 0.2 to 0.80 at heritability 0.81; MLP from 0.20 at heritability 0.2 to 0.50 at heritability 0.81. "
+        "At heritability 0.81: ridge regression from 0.40 at 0.45 pairs to 0.30 at 1.9 pairs; EG-BLUP from 0.60 at 0.45 pairs to 0.35 at "
+        "1.9 pairs; pairwise screening from 0.80 at 0.45 pairs to 0.70 at 1.9 pairs; MLP from 0.50 at 0.45 pairs to 0.30 at 1.9 pairs."
+    ),
+    "5": (
+        "Pairs found for V_A/V_G 0.25 and 100 individuals. At 0.45 QTL pairs per individual: precision from 0.50 at heritability 0.2 to "
+        "1.00 at heritability 0.81; recall from 0.25 at heritability 0.2 to 0.75 at heritability 0.81. At heritability 0.81: precision "
+        "from 1.00 at 0.45 pairs to 0.90 at 1.9 pairs; recall from 0.75 at 0.45 pairs to 0.60 at 1.9 pairs."
+    ),
 }
-SMALL = {"scaling": scaling, "dilution": dilution, "pleiotropy": pleiotropy}
+SMALL = {"scaling": scaling, "dilution": dilution, "pleiotropy": pleiotropy, "limits": limits}
 
 
 def test_every_figure_has_a_finding() -> None:
@@ -51,14 +65,29 @@ def test_every_figure_has_a_finding() -> None:
 @pytest.mark.parametrize("figure", SENTENCES)
 def test_the_sentence_says_what_the_table_holds(figure: str) -> None:
     finding = FINDINGS[figure]
-    assert finding.say(finding.points(SMALL[experiment_of(figure)]())) == SENTENCES[figure]
+    assert finding.say(finding.points(SMALL[experiment_of(figure)](), ())) == SENTENCES[figure]
+
+
+@pytest.mark.parametrize("figure", DRAW_FURTHER_MODELS)
+def test_further_models_are_told_as_the_mlp_is(figure: str) -> None:
+    """What the sentence says of them is what it would say of an MLP with their r."""
+    table, finding = SMALL[experiment_of(figure)](), FINDINGS[figure]
+    further = [
+        table[table["model"] == "mlp"].assign(model=model, pearson_r=0.1 * place) for place, model in enumerate(("egblup", "pairwise"), 7)
+    ]
+    said = finding.say(finding.points(pd.concat([table, *further]), ("egblup", "pairwise")))
+    for rows in further:
+        alone = pd.concat([table[table["model"] != "mlp"], rows.assign(model="mlp")])
+        as_mlp = finding.say(finding.points(alone, ()))
+        told = as_mlp.partition(": ")[2].partition(";")[0] if figure == "2" else as_mlp
+        assert told.replace("MLP", MODEL_NAMES[rows["model"].iloc[0]]) in said
 
 
 @pytest.mark.parametrize("name", TABLES)
 @pytest.mark.parametrize("figure", SENTENCES)
 def test_whatever_is_drawn_is_told(figure: str, name: str) -> None:
     finding = FINDINGS[figure]
-    points = finding.points(table_of(experiment_of(figure), name))
+    points = finding.points(table_of(experiment_of(figure), name), ())
     sentence, summary = finding.say(points), finding.summary(points)
     assert sentence.endswith(".")
     assert "nan" not in sentence
@@ -70,11 +99,13 @@ def test_gains_that_are_not_defined_are_not_counted() -> None:
     table = scaling()
     table.loc[table["model"] == "linear_sgd", "pearson_r"] = -0.1
     finding = FINDINGS["1a"]
-    assert finding.say(finding.points(table)) == "No point of this figure is defined in this run."
-    assert finding.summary(finding.points(table))["n"].eq(0).all()
+    assert finding.say(finding.points(table, ())) == "No point of this figure is defined in this run."
+    assert finding.summary(finding.points(table, ()))["n"].eq(0).all()
 
 
 def test_a_summary_has_mean_sd_and_number_of_the_replicates() -> None:
     rows = [row("scaling", "mlp", 1, 10, r, replicate=replicate) for replicate, r in enumerate((0.5, 0.7, 0.9), 1)]
-    (summary,) = FINDINGS["1b"].summary(FINDINGS["1b"].points(pd.DataFrame(rows))).to_dict("records")
-    assert summary == pytest.approx({"share": 1.0, "n_individuals": 100, "qtl_pairs_per_individual": 0.45, "mean": 0.7, "sd": 0.2, "n": 3})
+    (summary,) = FINDINGS["1b"].summary(FINDINGS["1b"].points(pd.DataFrame(rows), ())).to_dict("records")
+    assert summary == pytest.approx(
+        {"model": "mlp", "share": 1.0, "n_individuals": 100, "qtl_pairs_per_individual": 0.45, "mean": 0.7, "sd": 0.2, "n": 3}
+    )

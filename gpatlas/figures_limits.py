@@ -1,0 +1,171 @@
+"""Figures 4 and 5, limits: what each model gets out of the data, against heritability and against QTL pairs per individual.
+
+Two rows of panels for each population size. Against heritability: the populations of the QTL count that has the most
+heritabilities; against pairs: those of the heritability that has the most QTL counts.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
+
+from gpatlas.figures_shared import (
+    CEILING,
+    INK,
+    LINEAR_CEILING,
+    MODEL_NAMES,
+    PLAIN,
+    R_LABEL,
+    Look,
+    finish,
+    legend,
+    listed,
+    log_axis,
+    looks_of,
+    mark,
+    panels,
+    rows_of,
+    unseen,
+)
+
+MODELS = ["ridge", "egblup", "pairwise", "mlp"]  # the simplest first
+CLOSE = 0.01  # a mean r this near to the best counts as equal
+MEASURES = {"pair_precision": "precision: found pairs that are true", "pair_recall": "recall: true pairs that are found"}
+CELL = ["n_individuals", "h2", "n_qtl"]
+STRIP = 0.05  # height of the row of picks, in parts of the axis
+
+
+@dataclass(frozen=True)
+class View:
+    """A row of panels: `rows` along one quantity, `x`, and what its axis says."""
+
+    rows: pd.DataFrame
+    x: str
+    xlabel: str
+    n_individuals: int
+
+
+def figure_4(table: pd.DataFrame) -> Figure:
+    """The r of ridge regression, EG-BLUP, pairwise screening and the MLP, with the ceilings of any linear model and of any model.
+
+    Below, the model to pick: the simplest whose mean r is within CLOSE of the best.
+    """
+    rows = rows_of(table, "limits", *MODELS)
+    rows = rows.assign(level=rows["model"], value=rows["pearson_r"])
+    looks = looks_of({model: MODEL_NAMES[model] for model in MODELS})
+    figure, shown = _panels(rows, "Accuracy by heritability and by QTL pairs per individual", R_LABEL)
+    low = min(0.0, rows["value"].min())
+    figure.axes[0].set_ylim(low - 0.16 * (1 - low), 1.05)
+    for axes, part, x in shown:
+        _curves(axes, part, x, looks)
+        _ceilings(axes, part, x)
+        _picks(axes, part, x, looks)
+    lines = {"ceiling: any model": CEILING, "ceiling: linear model": LINEAR_CEILING}
+    entries = [(look.label, mark(look, linewidth=1.8)) for look in looks.values()]
+    legend(figure, [*entries, *((label, Line2D([], [], **style)) for label, style in lines.items())], "Model", below=False)
+    figure.legends[0].set_alignment("left")
+    picks = f"pick: the simplest model whose mean r is within {CLOSE:g} of the best"
+    return finish(figure, rows, CELL, "lines: means, bars: lowest to highest", picks)
+
+
+def figure_5(table: pd.DataFrame) -> Figure:
+    """Precision and recall of the pairs that pairwise screening finds, for the traits that have any."""
+    rows = measured_pairs(table)
+    looks = looks_of(MEASURES)
+    figure, shown = _panels(rows, "Pairs found by pairwise screening", "Share of pairs")
+    figure.axes[0].set_ylim(-0.05, 1.05)
+    for axes, part, x in shown:
+        _curves(axes, part, x, looks)
+    legend(figure, [(look.label, mark(look, linewidth=1.8)) for look in looks.values()], "", below=False)
+    lost = unseen(rows["value"], figure.axes[0].get_ylim(), "shares")
+    return finish(figure, rows, CELL, "lines: means, bars: lowest to highest", *lost)
+
+
+def measured_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per population, trait that has any true pairs, and measure: `level` of MEASURES, and its `value`."""
+    rows = rows_of(table, "limits", "pairwise")
+    if absent := [name for name in MEASURES if name not in rows]:
+        raise ValueError(f"no column {listed(absent)}; the table has {listed(table.columns)}")
+    rows = rows[rows.groupby("trait")["pair_recall"].transform("count") > 0]
+    if rows.empty:
+        raise ValueError("every pair_recall is empty of model 'pairwise' in experiment 'limits'")
+    return pd.concat([rows.assign(level=name, value=rows[name]) for name in MEASURES], ignore_index=True)
+
+
+def views_of(rows: pd.DataFrame) -> list[View]:
+    """Against heritability and against pairs per individual, for every population size."""
+    rows = rows.assign(pairs=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
+    views = []
+    for n in sorted(rows["n_individuals"].unique()):
+        of_size = rows[rows["n_individuals"] == n]
+        n_qtl = of_size.groupby("n_qtl")["h2"].nunique().idxmax()
+        h2 = of_size.groupby("h2")["n_qtl"].nunique().iloc[::-1].idxmax()  # of equals the highest
+        by_h2, by_pairs = of_size[of_size["n_qtl"] == n_qtl], of_size[of_size["h2"] == h2]
+        views.append(View(by_h2, "h2", f"Heritability\n(pairs per individual: {by_h2['pairs'].iloc[0]:.2g})", n))
+        views.append(View(by_pairs, "pairs", f"QTL pairs per individual\n(heritability {h2:g})", n))
+    return views
+
+
+def _panels(rows: pd.DataFrame, heading: str, ylabel: str) -> tuple[Figure, list[tuple[Axes, pd.DataFrame, str]]]:
+    """A row of panels per view, one per trait: the axes, what they show, and against what."""
+    views, shares = views_of(rows), rows.groupby("trait")["v_a_over_v_g"].mean()
+    blocks = [(view.xlabel, f"{view.n_individuals:,} individuals\n{ylabel}") for view in views]
+    size = (max(2.5, 12.5 / max(4, len(shares))), 3.0)
+    figure, by_view = panels([f"$V_A/V_G$ = {share:.2f}" for share in shares], heading, blocks, size=size, beside=2.0)
+    for view, row in zip(views, by_view, strict=True):
+        if view.x == "pairs":
+            log_axis(row[0], view.rows["pairs"].map("{:.2g}".format).astype(float), [])
+        else:
+            row[0].set_xlim(0, 1.05)
+            row[0].xaxis.set_major_locator(FixedLocator(sorted(view.rows["h2"].unique())))
+            row[0].xaxis.set_major_formatter(PLAIN)
+    places = [(view, trait, axes) for view, row in zip(views, by_view, strict=True) for trait, axes in zip(shares.index, row, strict=True)]
+    parts = [(axes, view.rows[view.rows["trait"] == trait], view.x) for view, trait, axes in places]
+    return figure, [(axes, part, x) for axes, part, x in parts if len(part)]
+
+
+def _curves(axes: Axes, rows: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
+    """A line through the means of every level, with a bar from the lowest to the highest value."""
+    for place, (level, look) in enumerate(looks.items()):
+        found = rows[(rows["level"] == level) & rows["value"].notna()].groupby(x)["value"].agg(["mean", "min", "max"])
+        if found.empty:
+            continue
+        at = _beside(axes, found.index.to_numpy(float), place - (len(looks) - 1) / 2)
+        spread = [(found["mean"] - found["min"]).clip(lower=0), (found["max"] - found["mean"]).clip(lower=0)]
+        style = {"color": look.colour, "marker": look.marker, "markeredgecolor": "white", "markersize": 6.5, "linewidth": 1.8}
+        axes.errorbar(at, found["mean"], spread, elinewidth=1.2, label=look.label, zorder=3 + place / 10, **style)
+
+
+def _beside(axes: Axes, x: Any, step: float) -> Any:
+    """x moved a little to the side, the same distance on the page everywhere."""
+    to_page = axes.transScale + axes.transLimits
+    moved = to_page.transform(np.column_stack([x, np.full(len(x), 0.5)]))
+    moved[:, 0] += 0.009 * step
+    return to_page.inverted().transform(moved)[:, 0]
+
+
+def _ceilings(axes: Axes, rows: pd.DataFrame, x: str) -> None:
+    """sqrt(h2) and sqrt(v_a_over_v_g·h2), from the means of the populations."""
+    means = rows.assign(at=rows[x]).groupby("at")[["h2", "v_a_over_v_g"]].mean()
+    fine = np.geomspace(means.index[0], means.index[-1], 100)
+    h2, share = (np.interp(fine, means.index, means[name]) for name in means)
+    axes.plot(fine, h2**0.5, label="ceiling: any model", **CEILING)
+    axes.plot(fine, (share * h2) ** 0.5, label="ceiling: linear model", **LINEAR_CEILING)
+
+
+def _picks(axes: Axes, rows: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
+    """At every x, the mark of the simplest model whose mean is within CLOSE of the best."""
+    means = rows.pivot_table(index=x, columns="level", values="value").reindex(columns=list(looks))
+    picked = (means.ge(means.max(axis=1) - CLOSE, axis=0)).idxmax(axis=1)
+    axes.fill_between([0, 1], 2 * STRIP, transform=axes.transAxes, color="#f2f2f2", linewidth=0, zorder=0)
+    for level, look in looks.items():
+        at = picked.index[picked == level]
+        style = {"color": look.colour, "marker": look.marker, "edgecolor": INK, "linewidth": 0.6}
+        axes.scatter(at, [STRIP] * len(at), 55, transform=axes.get_xaxis_transform(), label=f"pick {look.label}", zorder=4, **style)
+    if axes.get_ylabel():
+        axes.text(-0.03, STRIP, "pick", transform=axes.transAxes, ha="right", va="center", fontsize=9.5)

@@ -1,0 +1,257 @@
+"""Iterated screening: the sparse sum of products of two loci that explains a phenotype.
+
+With x = 2·allele − 1 and a constant x_0 = 1, every term is a product x_i·x_j: the intercept (0, 0), the additive effect of a
+locus (0, j), the interaction of a pair (i, j). All terms are scored at once against the residual r of the present fit, by
+z = Σ r·x_i·x_j / (sd(r)·√n), a standard normal number where there is nothing: the largest of N such numbers is near
+sqrt(2·ln N). Terms above a level enter, all are fitted again by least squares, those that fell below the level leave, until
+nothing changes. As terms enter, the residual shrinks, and what was hidden in it comes above the level. For loci without strong
+linkage: of pairs that agree in nearly every individual, any may be the one that is found.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from gpatlas.dataset import ByteArray, FloatArray, Genotypes, blocks, pack
+from gpatlas.needs import most_terms
+from gpatlas.settings import PairwiseSettings
+
+Terms = npt.NDArray[np.intp]  # (k, 2), the smaller first; 0 is the constant, j the j-th locus
+Singles = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+BLOCK_SIZE = 4096  # individuals held unpacked; a multiple of 8
+LOCUS_BLOCK = 64  # loci of all individuals held unpacked; a multiple of 8
+SCAN_BLOCK = 256  # loci scored against all others at once
+MOST_ROUNDS = 50
+ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
+JITTER = 1e-6  # keeps the equations of equal terms solvable
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns x of −1 and +1 over `n` individuals, as bits, column after column: `bits` (k, ceil(n / 8))."""
+
+    bits: ByteArray
+    n: int
+
+    @classmethod
+    def of(cls, genotypes: Genotypes) -> "Columns":
+        """The constant 1, then the loci: (1 + n_loci) columns."""
+        n, n_loci = genotypes.shape
+        bits = np.full((1 + n_loci, -(-n // 8)), 255, np.uint8)
+        for (start, stop), alleles in zip(blocks(n_loci, LOCUS_BLOCK), genotypes.locus_blocks(LOCUS_BLOCK), strict=True):
+            bits[1 + start : 1 + stop] = pack(np.ascontiguousarray(alleles.T))
+        return cls(bits, n)
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def products(self, terms: Terms) -> "Columns":
+        """x_i·x_j of every term, which is +1 where the two alleles agree."""
+        return Columns(~(self.bits[terms[:, 0]] ^ self.bits[terms[:, 1]]), self.n)
+
+    def alleles(self, start: int, stop: int) -> ByteArray:
+        """0/1, (k, stop − start), of the individuals from `start`, a multiple of 8."""
+        return np.unpackbits(self.bits[:, start // 8 :], axis=1, count=stop - start, bitorder="little")
+
+    def blocks(self) -> Iterator[tuple[slice, Singles]]:
+        """−1 and +1, (k, b), of individuals after individuals, and which these are."""
+        for start, stop in blocks(self.n, BLOCK_SIZE):
+            yield slice(start, stop), signs(self.alleles(start, stop))
+
+    def weighted_sum(self, weights: FloatArray) -> FloatArray:
+        """Σ weight·x of every individual, (n,), for weights (k,)."""
+        total = np.empty(self.n)
+        for rows, x in self.blocks():
+            total[rows] = weights.astype(np.float32) @ x
+        return total
+
+    def genotypes(self) -> Genotypes:
+        """The columns as if they were loci: allele 1 for +1."""
+        rows = [pack(np.ascontiguousarray(self.alleles(start, stop).T)) for start, stop in blocks(self.n, BLOCK_SIZE)]
+        return Genotypes(np.concatenate(rows), len(self))
+
+
+def signs(alleles: ByteArray) -> Singles:
+    """0/1 to −1 and +1."""
+    x = alleles.astype(np.float32)
+    x *= 2
+    x -= 1
+    return x
+
+
+@dataclass(frozen=True)
+class Population:
+    """Individuals to screen: the `columns` of all of them, and `scanned` (1 + n_loci, n_scanned), x of those that score terms.
+
+    A locus that does not vary is 0 in `scanned`, so that no term with it is ever found. Scores below `lowest_threshold`, a
+    factor on the noise level, are of no interest. `with_loci`: every locus has an additive effect, whatever its score.
+    """
+
+    columns: Columns
+    scanned: Singles
+    with_loci: bool
+    lowest_threshold: float
+
+    @classmethod
+    def of(cls, genotypes: Genotypes, with_loci: bool, settings: PairwiseSettings) -> "Population":
+        columns = Columns.of(genotypes)
+        scanned = signs(columns.alleles(0, min(settings.max_scan_individuals, columns.n)))
+        scanned[1:][np.ptp(scanned[1:], axis=1) == 0] = 0
+        return cls(columns, scanned, with_loci, min(settings.thresholds))
+
+    @property
+    def n_loci(self) -> int:
+        return len(self.columns) - 1
+
+    @property
+    def noise_level(self) -> float:
+        """What the largest score of all terms is near, where there is nothing."""
+        return float(np.sqrt(2 * np.log(self.n_loci * (self.n_loci + 1) / 2)))
+
+    def scan(self, residual: FloatArray) -> tuple[Terms, FloatArray]:
+        """The terms whose score is of interest, the strongest first, and the scores' sizes. `residual`: (n,)"""
+        level = self.lowest_threshold * self.noise_level
+        centred = residual[: self.scanned.shape[1]] - residual[: self.scanned.shape[1]].mean()
+        weights = (centred / (np.linalg.norm(centred) or 1)).astype(np.float32)
+        terms, sizes = [np.empty((0, 2), np.intp)], [np.empty(0)]
+        for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
+            scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
+            first, second = np.nonzero(scores > level)
+            upper = first < second
+            first, second = first[upper], second[upper]
+            terms.append(np.column_stack([first, second]) + start)
+            sizes.append(scores[first, second])
+        order = np.argsort(-np.concatenate(sizes), kind="stable")
+        return np.concatenate(terms)[order], np.concatenate(sizes)[order]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Least squares on `terms`, whose columns are `columns`: the first `n_fixed` of the terms never leave.
+
+    `inverse` (k, k) is that of the matrix Σ x·x over the individuals, `moments` (k,) are Σ x·phenotype.
+    """
+
+    population: Population
+    phenotype: FloatArray
+    n_fixed: int
+    terms: Terms
+    columns: Columns
+    inverse: FloatArray
+    moments: FloatArray
+
+    @classmethod
+    def start(cls, population: Population, phenotype: FloatArray) -> "Model":
+        """The intercept and, where the population is `with_loci`, the additive effects of all loci, of the centred phenotype."""
+        n_fixed = 1 + population.n_loci * population.with_loci
+        terms = np.column_stack([np.zeros(n_fixed, np.intp), np.arange(n_fixed)])
+        nothing = Columns(population.columns.bits[:0], population.columns.n)
+        empty = cls(population, phenotype - phenotype.mean(), n_fixed, terms[:0], nothing, np.empty((0, 0)), np.empty(0))
+        return empty.changed(np.empty(0, bool), terms)
+
+    def joined(self, terms: Terms) -> "Model":
+        """With those terms too, where they are not in the model."""
+        return self.changed(np.ones(len(self.terms), bool), terms[~self.contains(terms)])
+
+    def contains(self, terms: Terms) -> Mask:
+        size = len(self.population.columns)
+        return np.isin(terms @ [size, 1], self.terms @ [size, 1])
+
+    def changed(self, kept: Mask, entering: Terms) -> "Model":
+        """Without the terms that are not `kept` (k,), and with those `entering`. The products of the kept are not computed again."""
+        n_kept, fresh = int(kept.sum()), self.population.columns.products(entering)
+        columns = Columns(np.concatenate([self.columns.bits[kept], fresh.bits]), fresh.n)
+        cross, moments = np.zeros((len(columns), len(fresh))), np.zeros(len(fresh))
+        for rows, x in columns.blocks():
+            cross += x @ x[n_kept:].T
+            moments += x[n_kept:] @ self.phenotype[rows].astype(np.float32)
+        cross[n_kept:] += JITTER * fresh.n * np.eye(len(fresh))
+        inverse = bordered(without(self.inverse, kept), cross[:n_kept], cross[n_kept:])
+        terms, moments = np.concatenate([self.terms[kept], entering]), np.concatenate([self.moments[kept], moments])
+        return Model(self.population, self.phenotype, self.n_fixed, terms, columns, inverse, moments)
+
+    @cached_property
+    def effects(self) -> FloatArray:
+        """Of the terms, (k,)."""
+        effects: FloatArray = self.inverse @ self.moments
+        return effects
+
+    @cached_property
+    def residual(self) -> FloatArray:
+        """Phenotype − fit, (n,)."""
+        return self.phenotype - self.columns.weighted_sum(self.effects)
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """Of the terms, (k,): effect / standard error."""
+        variance = self.residual @ self.residual / (self.columns.n - len(self.terms))
+        errors = np.sqrt(variance * self.inverse.diagonal())
+        scores: FloatArray = np.divide(self.effects, errors, out=np.zeros(len(errors)), where=errors > 0)
+        return scores
+
+    @cached_property
+    def candidates(self) -> tuple[Terms, FloatArray]:
+        """Further terms, the strongest first, and the sizes of their scores."""
+        terms, sizes = self.population.scan(self.residual)
+        new = ~self.contains(terms)
+        return terms[new], sizes[new]
+
+    def settled(self, threshold: float, enter: bool = True) -> "Model":
+        """The model that neither takes in nor loses a term, or that comes up again, at a factor on the noise level.
+
+        Without `enter`, terms only leave.
+        """
+        level, seen, model = threshold * self.population.noise_level, set[bytes](), self
+        for _ in range(MOST_ROUNDS):
+            kept = (np.abs(model.scores) >= level) | (np.arange(len(model.terms)) < self.n_fixed)
+            entering = model.entering(level) if enter else model.terms[:0]
+            if kept.all() and not len(entering):
+                break
+            model = model.changed(kept, entering)
+            state = np.sort(model.terms @ [len(self.population.columns), 1]).tobytes()
+            if state in seen:
+                break
+            seen.add(state)
+        return model
+
+    def entering(self, level: float) -> Terms:
+        """The strongest of the candidates above a level, as many as may enter at once."""
+        terms, sizes = self.candidates
+        room = most_terms(self.columns.n, self.population.n_loci) - len(self.terms)
+        return terms[sizes >= level][: max(0, min(room, self.columns.n // ENTERING_SHARE))]
+
+    def predict(self, columns: Columns) -> FloatArray:
+        """Of other individuals, given the columns of their loci: (n,)"""
+        return columns.products(self.terms).weighted_sum(self.effects)
+
+
+def path(model: Model, thresholds: Sequence[float]) -> Iterator[tuple[float, Model]]:
+    """What the model becomes at one threshold after the other, down to the lowest and up again.
+
+    On the way up, terms only leave: what a low threshold has brought in by mistake, a higher one sorts out.
+    """
+    for threshold in thresholds:
+        model = model.settled(threshold)
+        yield threshold, model
+    for threshold in thresholds[-2::-1]:
+        model = model.settled(threshold, enter=False)
+        yield threshold, model
+
+
+def without(inverse: FloatArray, kept: Mask) -> FloatArray:
+    """The inverse of a symmetric matrix, of which only the `kept` rows and columns are left."""
+    across = inverse[np.ix_(kept, ~kept)]
+    smaller: FloatArray = inverse[np.ix_(kept, kept)] - across @ np.linalg.solve(inverse[np.ix_(~kept, ~kept)], across.T)
+    return smaller
+
+
+def bordered(inverse: FloatArray, across: FloatArray, corner: FloatArray) -> FloatArray:
+    """The inverse (k + l, k + l) of a symmetric matrix to which columns were added: `across` (k, l) above `corner` (l, l)."""
+    spread = inverse @ across
+    schur = np.linalg.inv(corner - across.T @ spread)
+    return np.block([[inverse + spread @ schur @ spread.T, -spread @ schur], [-schur @ spread.T, schur]])
