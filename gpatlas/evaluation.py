@@ -30,8 +30,8 @@ class Part:
 class Fitted:
     """A fitted model: `predict` maps genotypes of n individuals to phenotypes (n, T).
 
-    `coefficients` (n_loci, T): the additive effects of the loci, but for a factor, where the model has such;
-    `columns` are further results, each a number or one value per trait.
+    `coefficients` (n_loci, T): additive effects of the loci, but for a factor, where the model has such; `columns` are further
+    results, each a number or one value per trait.
     """
 
     predict: Callable[[Genotypes], FloatArray]

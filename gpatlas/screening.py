@@ -28,7 +28,7 @@ LOCUS_BLOCK = 64  # loci of all individuals held unpacked; a multiple of 8
 SCAN_BLOCK = 256  # loci scored against all others at once
 MOST_ROUNDS = 50
 ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
-JITTER = 1e-6  # keeps the equations of equal terms solvable
+JITTER = 1e-6
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,20 @@ class Columns:
             total[rows] = weights.astype(np.float32) @ x
         return total
 
+    def dot(self, values: FloatArray) -> FloatArray:
+        """Σ x·value over the individuals, (k,), for values (n,)."""
+        total = np.zeros(len(self))
+        for rows, x in self.blocks():
+            total += x @ values[rows].astype(np.float32)
+        return total
+
+    def cross(self, others: "Columns") -> FloatArray:
+        """Σ x·z over the individuals, (k, l), for l other columns z. Single precision holds the whole numbers of a block."""
+        total = np.zeros((len(self), len(others)))
+        for (_, x), (_, z) in zip(self.blocks(), others.blocks(), strict=True):
+            total += x @ z.T
+        return total
+
     def genotypes(self) -> Genotypes:
         """The columns as if they were loci: allele 1 for +1."""
         rows = [pack(np.ascontiguousarray(self.alleles(start, stop).T)) for start, stop in blocks(self.n, BLOCK_SIZE)]
@@ -108,6 +122,18 @@ class Population:
     def n_loci(self) -> int:
         return len(self.columns) - 1
 
+    @cached_property
+    def fixed(self) -> Terms:
+        """The terms of every model: the intercept and, `with_loci`, the additive effects of all loci."""
+        second = np.arange(len(self.columns) if self.with_loci else 1)
+        return np.column_stack([np.zeros_like(second), second])
+
+    @cached_property
+    def fixed_inverse(self) -> FloatArray:
+        """The inverse of the matrix Σ x·x of these terms."""
+        columns = self.columns.products(self.fixed)
+        return np.asarray(np.linalg.inv(with_jitter(columns.cross(columns), columns.n)), np.float64)
+
     @property
     def noise_level(self) -> float:
         """What the largest score of all terms is near, where there is nothing."""
@@ -132,14 +158,13 @@ class Population:
 
 @dataclass(frozen=True)
 class Model:
-    """Least squares on `terms`, whose columns are `columns`: the first `n_fixed` of the terms never leave.
+    """Least squares on `terms`, whose columns are `columns`, of a centred phenotype.
 
     `inverse` (k, k) is that of the matrix Σ x·x over the individuals, `moments` (k,) are Σ x·phenotype.
     """
 
     population: Population
     phenotype: FloatArray
-    n_fixed: int
     terms: Terms
     columns: Columns
     inverse: FloatArray
@@ -147,12 +172,9 @@ class Model:
 
     @classmethod
     def start(cls, population: Population, phenotype: FloatArray) -> "Model":
-        """The intercept and, where the population is `with_loci`, the additive effects of all loci, of the centred phenotype."""
-        n_fixed = 1 + population.n_loci * population.with_loci
-        terms = np.column_stack([np.zeros(n_fixed, np.intp), np.arange(n_fixed)])
-        nothing = Columns(population.columns.bits[:0], population.columns.n)
-        empty = cls(population, phenotype - phenotype.mean(), n_fixed, terms[:0], nothing, np.empty((0, 0)), np.empty(0))
-        return empty.changed(np.empty(0, bool), terms)
+        """With the terms that never leave."""
+        columns, centred = population.columns.products(population.fixed), phenotype - phenotype.mean()
+        return cls(population, centred, population.fixed, columns, population.fixed_inverse, columns.dot(centred))
 
     def joined(self, terms: Terms) -> "Model":
         """With those terms too, where they are not in the model."""
@@ -164,16 +186,12 @@ class Model:
 
     def changed(self, kept: Mask, entering: Terms) -> "Model":
         """Without the terms that are not `kept` (k,), and with those `entering`. The products of the kept are not computed again."""
-        n_kept, fresh = int(kept.sum()), self.population.columns.products(entering)
+        fresh, n_kept = self.population.columns.products(entering), int(kept.sum())
         columns = Columns(np.concatenate([self.columns.bits[kept], fresh.bits]), fresh.n)
-        cross, moments = np.zeros((len(columns), len(fresh))), np.zeros(len(fresh))
-        for rows, x in columns.blocks():
-            cross += x @ x[n_kept:].T
-            moments += x[n_kept:] @ self.phenotype[rows].astype(np.float32)
-        cross[n_kept:] += JITTER * fresh.n * np.eye(len(fresh))
-        inverse = bordered(without(self.inverse, kept), cross[:n_kept], cross[n_kept:])
-        terms, moments = np.concatenate([self.terms[kept], entering]), np.concatenate([self.moments[kept], moments])
-        return Model(self.population, self.phenotype, self.n_fixed, terms, columns, inverse, moments)
+        cross = columns.cross(fresh)
+        inverse = bordered(without(self.inverse, kept), cross[:n_kept], with_jitter(cross[n_kept:], fresh.n))
+        moments = np.concatenate([self.moments[kept], fresh.dot(self.phenotype)])
+        return Model(self.population, self.phenotype, np.concatenate([self.terms[kept], entering]), columns, inverse, moments)
 
     @cached_property
     def effects(self) -> FloatArray:
@@ -208,7 +226,7 @@ class Model:
         """
         level, seen, model = threshold * self.population.noise_level, set[bytes](), self
         for _ in range(MOST_ROUNDS):
-            kept = (np.abs(model.scores) >= level) | (np.arange(len(model.terms)) < self.n_fixed)
+            kept = (np.abs(model.scores) >= level) | (np.arange(len(model.terms)) < len(self.population.fixed))
             entering = model.entering(level) if enter else model.terms[:0]
             if kept.all() and not len(entering):
                 break
@@ -241,6 +259,11 @@ def path(model: Model, thresholds: Sequence[float]) -> Iterator[tuple[float, Mod
     for threshold in thresholds[-2::-1]:
         model = model.settled(threshold, enter=False)
         yield threshold, model
+
+
+def with_jitter(matrix: FloatArray, n: int) -> FloatArray:
+    """So that the equations of terms that are equal in all `n` individuals can be solved."""
+    return matrix + JITTER * n * np.eye(len(matrix))
 
 
 def without(inverse: FloatArray, kept: Mask) -> FloatArray:
