@@ -28,7 +28,7 @@ RESOURCES = frozenset({"threads", "device", "block_size"})
 class Settings(BaseModel):
     """A frozen set of values; unknown names are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # a command needs one class of them all
 
     def identity(self) -> dict[str, Any]:
         """The values that decide the result, ready for JSON."""

@@ -52,6 +52,6 @@ def draw(table: pd.DataFrame, out: Path) -> None:
                 axes[row, column].loglog(points[x], points[y], "o-", label=name)
             axes[1, column].set_xlabel(f"{x_label} ({base[other]} {AXES[other]})")
             axes[row, 0].set_ylabel(y_label)
-    axes[0, 0].legend()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     figure.savefig(out, dpi=150)
     plt.close(figure)
