@@ -26,9 +26,9 @@ Mask = npt.NDArray[np.bool_]
 BLOCK_SIZE = 4096  # individuals held unpacked; a multiple of 8
 LOCUS_BLOCK = 64  # loci of all individuals held unpacked; a multiple of 8
 SCAN_BLOCK = 256  # loci scored against all others at once
-MOST_ROUNDS = 50
+MOST_ROUNDS = 50  # at one threshold
 ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
-JITTER = 1e-6
+JITTER = 1e-6  # on the mean squares of the terms, which are 1
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class Model:
         """The strongest of the candidates above a level, as many as may enter at once."""
         terms, sizes = self.candidates
         room = most_terms(self.columns.n, self.population.n_loci) - len(self.terms)
-        return terms[sizes >= level][: max(0, min(room, self.columns.n // ENTERING_SHARE))]
+        return terms[sizes >= level][: max(0, min(room, -(-self.columns.n // ENTERING_SHARE)))]
 
     def predict(self, columns: Columns) -> FloatArray:
         """Of other individuals, given the columns of their loci: (n,)"""

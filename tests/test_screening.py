@@ -150,7 +150,7 @@ def test_no_more_terms_enter_than_the_individuals_can_bear() -> None:
     """Of noise, at a threshold that every score passes."""
     population = population_of(alleles_of(120, 25), thresholds=(0.01,))
     model = Model.start(population, np.random.default_rng(2).standard_normal(120))
-    assert len(model.entering(0.0)) == 120 // screening.ENTERING_SHARE
+    assert len(model.entering(0.0)) == 3, "one per 50 individuals, rounded up"
     assert len(model.settled(0.01).terms) == most_terms(120, 25) == 60
 
 
