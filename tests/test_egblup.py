@@ -145,17 +145,6 @@ def test_sees_the_epistasis_that_ridge_regression_cannot(tmp_path: Path, seed: i
     assert table["pearson_r"][4] > 0.85
 
 
-def test_permuted_phenotypes_are_not_predicted(tmp_path: Path) -> None:
-    """A correlation with noise has the standard error 1/sqrt(n_test)."""
-    fit_table(tmp_path, {"n_individuals": 600, "n_loci": 20, "n_qtl": 20})
-    with Dataset(tmp_path / "data.h5") as data:
-        genotypes, phenotypes = data.genotypes(), np.random.default_rng(1).permutation(data.phenotypes())
-    (split,) = training_splits(600)
-    train, empty = (Part(genotypes, phenotypes).rows(rows) for rows in (split.train, split.validation))
-    predicted = fit_egblup(train, empty, EgblupSettings(n_penalties=20), QUIET).predict(genotypes.rows(split.test))
-    assert (abs(pearson_r(phenotypes[split.test], predicted)) < 3 / len(split.test) ** 0.5).all()
-
-
 def test_a_population_that_does_not_fit_is_refused_with_what_it_would_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "machine_memory", lambda: 10_000_000)
     monkeypatch.setattr(ridge, "eigen", lambda *_: pytest.fail("work has started"))

@@ -155,6 +155,18 @@ def test_no_model_learns_from_phenotypes_of_the_test_part(model: str, tmp_path: 
     pd.testing.assert_frame_equal(sensible[["prediction_mean", "prediction_sd"]], nonsense[["prediction_mean", "prediction_sd"]])
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_permuted_phenotypes_are_not_predicted(model: str, tmp_path: Path) -> None:
+    """The r of n individuals with noise has the standard error 1/√(n − 1); a constant prediction has none."""
+    source, stage = write_dataset(tmp_path, n_individuals=800, n_loci=20, n_qtl=20, rel_aa=(0.0, 1.0)), MODELS[model]
+    settings = build(stage.settings, {"protocol": "holdout", "threads": 1, **QUICK.get(model, {})})
+    with h5py.File(source, "r+") as file:
+        file["phenotypes"][:] = np.random.default_rng(1).permutation(file["phenotypes"][:])
+    stage.load()(settings, source, tmp_path / "table.csv", QUIET)
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert (table["pearson_r"].abs().fillna(0) < 3 / np.sqrt(table["n_test"] - 1)).all()
+
+
 def test_part_keeps_alleles_and_phenotypes_of_an_individual_together(tmp_path: Path) -> None:
     with Dataset(write_dataset(tmp_path)) as data:
         part = Part(data.genotypes(), data.phenotypes()).rows(np.array([5, 2, 5]))
