@@ -103,6 +103,7 @@ def shares_of_pairs(table: pd.DataFrame, further_models: Sequence[str]) -> pd.Da
 # What they show
 
 
+IN_A_SENTENCE = MODEL_NAMES | {"mlp": "the MLP"}
 _r = partial(written, form=".2f")
 _difference = partial(written, form="+.2f")
 _percent = partial(written, form="+.0%")
@@ -125,13 +126,13 @@ def _defined(groups: Iterable[tuple[Any, pd.DataFrame]]) -> list[tuple[Any, pd.D
     return [(level, points) for level, points in groups if points["value"].notna().any()]
 
 
-def _of_models(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    return [(MODEL_NAMES[str(model)], rows) for model, rows in _defined(points.groupby("model", sort=False))]
+def _of_models(points: pd.DataFrame, names: dict[str, str]) -> list[tuple[str, pd.DataFrame]]:
+    return [(names[str(model)], rows) for model, rows in _defined(points.groupby("model", sort=False))]
 
 
 def say_by_pairs(points: pd.DataFrame, subject: str, write: Callable[[float], str]) -> str:
     """A sentence per model; `subject` is a format for its name."""
-    return " ".join(f"{subject.format(model)}: {_by_pairs(rows, write)}." for model, rows in _of_models(points))
+    return " ".join(f"{subject.format(model)}: {_by_pairs(rows, write)}." for model, rows in _of_models(points, IN_A_SENTENCE))
 
 
 def _by_pairs(points: pd.DataFrame, write: Callable[[float], str]) -> str:
@@ -166,14 +167,15 @@ def say_excess_over_ridge(points: pd.DataFrame) -> str:
 def say_gain_over_ridge(points: pd.DataFrame) -> str:
     """The median at both ends of the loci for every model, of the trait with the most epistasis."""
     share = points["share"].min()
-    models = _of_models(points[points["share"] == share])
+    models = _of_models(points[points["share"] == share], MODEL_NAMES)
     courses = [f"{model} {_course(rows, 'n_loci', '{:,.0f} loci', _difference)}" for model, rows in models]
     return f"Median gain in r over ridge regression for V_A/V_G {share:.2f}: {'; '.join(courses)}."
 
 
 def say_pleiotropic_gain(points: pd.DataFrame) -> str:
     """A passage per model."""
-    return " ".join(f"Median gain of the {model} over ridge regression. {_by_traits(rows)}." for model, rows in _of_models(points))
+    models = _of_models(points, IN_A_SENTENCE)
+    return " ".join(f"Median gain of {model} over ridge regression. {_by_traits(rows)}." for model, rows in models)
 
 
 def _by_traits(points: pd.DataFrame) -> str:
@@ -213,14 +215,14 @@ FINDINGS: dict[str, Finding] = {
         "relative gain (1 is +100%)",
         ("model", *PLACE),
         relative_gain,
-        partial(say_by_pairs, subject="Median gain of the {} over the linear model", write=_percent),
+        partial(say_by_pairs, subject="Median gain of {} over the linear model", write=_percent),
     ),
     "1b": Finding(
         "Figure 1B: accuracy by pairs of QTL per individual",
         "r",
         ("model", "share", "n_individuals", "qtl_pairs_per_individual"),
         partial(accuracy, model="mlp"),
-        partial(say_by_pairs, subject="Median r of the {}", write=_r),
+        partial(say_by_pairs, subject="Median r of {}", write=_r),
     ),
     "accessory_mlp": Finding("Accuracy of the MLP (accessory figure)", "r", PLACE, partial(accuracy, model="mlp"), say_accuracy),
     "accessory_linear": Finding(
