@@ -35,7 +35,7 @@ $(VENV)/test: $(VENV)/run images/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -r images/dev.lock
 	@touch $@
 
-bench: $(VENV)/test  ## time against the study's way, about half an hour on two idle cores
+bench: $(VENV)/test  ## time against the study's way, about 20 minutes on two idle cores
 	$(BIN)/python tests/benchmarks
 
 clean:  ## remove the virtual environment; results stay

@@ -1,4 +1,4 @@
-"""Benchmarks: `python tests/benchmarks` writes results/bench/, in about half an hour on two idle cores."""
+"""Benchmarks: `python tests/benchmarks` writes results/bench/, in about 20 minutes on two idle cores."""
 
 import argparse
 import importlib
