@@ -37,8 +37,9 @@ from gpatlas.figures_shared import (
     mark,
     of_model,
     padded,
-    paired,
+    paired_each,
     panels,
+    relative_gain,
     rows_of,
     unseen,
 )
@@ -90,7 +91,7 @@ def figure_2(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
     rows["group"] = rows["trait"].map({trait: place for place, trait in enumerate(shares.index)})
     ridge = rows[rows["model"] == "ridge"]
     ceilings = _means(ridge.assign(ceiling=ridge["h2"] ** 0.5 - ridge["pearson_r"]))
-    pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in models], ignore_index=True)
+    pairs = paired_each(rows, models, "ridge")
     pairs = pairs.assign(block=GAIN_LABEL, level=pairs["model"], gain=pairs["pearson_r"] - pairs["pearson_r_other"])
     looks = looks_of({model: MODEL_NAMES[model] for model in models})
     gains = Gains(pairs, ceilings, titles, [f"{share:.2f}" for share in shares], looks, facts)
@@ -111,11 +112,10 @@ def figure_3(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure:
     rows["group"] = rows["n_qtl"].map({count: place for place, count in enumerate(counts)})
     ridge = rows[(rows["model"] == "ridge") & (rows["pearson_r"] > 0)]
     ceilings = _means(ridge.assign(ceiling=ridge["h2"] ** 0.5 / ridge["pearson_r"] - 1))
-    pairs = pd.concat([paired(rows, model, "ridge", how="left") for model in models], ignore_index=True)
-    linear = pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0)
+    pairs = paired_each(rows, models, "ridge")
     levels, looks = _arms(pairs)
     blocks = pairs["model"].map(by_model(models, GAIN_LABEL))
-    pairs = pairs.assign(block=blocks, level=levels, gain=(pairs["pearson_r"] - linear) / linear)
+    pairs = pairs.assign(block=blocks, level=levels, gain=relative_gain(pairs))
     best = (pairs["v_a_over_v_g"] ** -0.5 - 1).groupby([pairs["panel"], pairs["group"]]).mean().max()
     facts.append("pairs of interacting QTL: each trait's own, or shared by all")
     gains = Gains(pairs, ceilings, titles, [f"{count:.0f}" for count in counts], looks, facts)

@@ -28,6 +28,7 @@ from gpatlas.figures_shared import (
     log_axis,
     looks_of,
     mark,
+    pairs_per_individual,
     panels,
     rows_of,
     unseen,
@@ -99,7 +100,7 @@ def measured_pairs(table: pd.DataFrame) -> pd.DataFrame:
 
 def views_of(rows: pd.DataFrame) -> list[View]:
     """Against heritability and against pairs per individual, for every population size."""
-    rows = rows.assign(pairs=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
+    rows = rows.assign(pairs=pairs_per_individual(rows))
     views = []
     for n in sorted(rows["n_individuals"].unique()):
         of_size = rows[rows["n_individuals"] == n]

@@ -36,7 +36,10 @@ from gpatlas.figures_shared import (
     of_model,
     padded,
     paired,
+    paired_each,
+    pairs_per_individual,
     panels,
+    relative_gain,
     rows_of,
     unseen,
 )
@@ -54,10 +57,8 @@ def figure_1a(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure
     A gain is undefined where the linear model's r is 0 or less. Further models: a further row of panels each.
     """
     models = ["mlp", *further_models]
-    rows = rows_of(table, "scaling", *models, "linear_sgd")
-    rows = pd.concat([paired(rows, model, "linear_sgd", how="left") for model in models], ignore_index=True)
-    linear = rows["pearson_r_other"].where(rows["pearson_r_other"] > 0)
-    rows = rows.assign(gain=(rows["pearson_r"] - linear) / linear, perfect=rows["v_a_over_v_g"] ** -0.5 - 1, none=0.0)
+    rows = paired_each(rows_of(table, "scaling", *models, "linear_sgd"), models, "linear_sgd")
+    rows = rows.assign(gain=relative_gain(rows), perfect=rows["v_a_over_v_g"] ** -0.5 - 1, none=0.0)
     ceilings = rows.groupby(["trait", "n_qtl"])["perfect"].mean()
     limits = gain_limits(rows["gain"], ceilings, ceilings.max())
     labels = f"Relative gain{of_model(models)} over the linear model", "Number of QTL", "Gain in Pearson r on the test set"
@@ -72,7 +73,7 @@ def figure_1b(table: pd.DataFrame, further_models: Sequence[str] = ()) -> Figure
     """
     models = ["mlp", *further_models]
     rows = _with_ceilings(rows_of(table, "scaling", *models)).sort_values("model", key=lambda names: names.map(models.index), kind="stable")
-    rows = rows.assign(pairs=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
+    rows = rows.assign(pairs=pairs_per_individual(rows))
     labels = f"Accuracy{of_model(models)} by QTL pairs per individual", "QTL pairs per individual", R_LABEL
     return _scaling(rows, "pairs", "pearson_r", labels, R_CEILINGS, _r_limits(rows["pearson_r"]), ("one QTL pair per individual", 1.0))
 

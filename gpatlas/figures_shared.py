@@ -97,6 +97,22 @@ def paired(rows: pd.DataFrame, model: str, other: str, how: Literal["left", "inn
     return pairs
 
 
+def paired_each(rows: pd.DataFrame, models: Sequence[str], other: str) -> pd.DataFrame:
+    """`paired` of every one of the models, one after the other, with those that lack the other's r."""
+    return pd.concat([paired(rows, model, other, how="left") for model in models], ignore_index=True)
+
+
+def relative_gain(pairs: pd.DataFrame) -> pd.Series:
+    """Of `paired` rows, the gain in r in units of the other model's r; undefined where that is 0 or less."""
+    other = pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0)
+    return (pairs["pearson_r"] - other) / other
+
+
+def pairs_per_individual(rows: pd.DataFrame) -> pd.Series:
+    """All pairs of QTL, interacting or not, per individual."""
+    return rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"]
+
+
 def panels(
     titles: list[str],
     heading: str,

@@ -55,3 +55,8 @@ class RunManifest(Settings):
     results: str
     figures: tuple[FigureFile, ...]
     stages: tuple[StageRecord, ...]
+
+    @property
+    def ran(self) -> list[StageRecord]:
+        """The stages that were not reused."""
+        return [stage for stage in self.stages if stage.session == self.session]

@@ -69,7 +69,7 @@ def render(manifest: RunManifest, table: pd.DataFrame, settings: ReportSettings)
 
 def _facts(manifest: RunManifest, table: pd.DataFrame) -> dict[str, str]:
     """What the run was, in a few numbers."""
-    ran = [stage for stage in manifest.stages if stage.session == manifest.session]
+    ran = manifest.ran
     memory = [stage.peak_memory_mb for stage in manifest.stages if stage.peak_memory_mb]
     facts = {
         "scenarios": f"{table.groupby('experiment')['scenario'].nunique().sum():,}",
@@ -150,7 +150,6 @@ def _stages(manifest: RunManifest) -> pd.DataFrame:
 
 def _cost(manifest: RunManifest, n_slowest: int) -> dict[str, Any]:
     """Time and memory: the timeline of what ran, a table by kind of stage, and the slowest stages."""
-    ran = [stage for stage in manifest.stages if stage.session == manifest.session]
     stages = _stages(manifest)
     kinds = stages.groupby("stage", sort=False).agg(
         ran=("ran", "sum"),
@@ -162,7 +161,7 @@ def _cost(manifest: RunManifest, n_slowest: int) -> dict[str, Any]:
     )
     slowest = stages.nlargest(n_slowest, "seconds").assign(how=lambda rows: rows["ran"].map({True: "ran", False: "reused"}))
     return {
-        "timeline": timeline(ran) if ran else None,
+        "timeline": timeline(manifest.ran) if manifest.ran else None,
         "kinds": page_table(kinds.reset_index(), "time and memory by kind of stage"),
         "slowest": page_table(slowest[["folder", "stage", "seconds", "memory", "how"]], f"the {len(slowest)} slowest stages"),
     }

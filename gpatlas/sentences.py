@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gpatlas.figures_limits import MEASURES, MODELS, measured_pairs, views_of
-from gpatlas.figures_shared import MODEL_NAMES, paired, rows_of
+from gpatlas.figures_shared import MODEL_NAMES, paired, paired_each, pairs_per_individual, relative_gain, rows_of
 from gpatlas.page_tables import written
 
 
@@ -42,7 +42,7 @@ class Finding:
 def _shared(rows: pd.DataFrame) -> pd.DataFrame:
     """With the trait's mean V_A/V_G, as the figures label it, and the pairs of QTL per individual."""
     share = rows.groupby("trait")["v_a_over_v_g"].transform("mean").round(4)
-    return rows.assign(share=share, qtl_pairs_per_individual=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
+    return rows.assign(share=share, qtl_pairs_per_individual=pairs_per_individual(rows))
 
 
 def accuracy(table: pd.DataFrame, further_models: Sequence[str], model: str) -> pd.DataFrame:
@@ -51,15 +51,12 @@ def accuracy(table: pd.DataFrame, further_models: Sequence[str], model: str) -> 
     return rows.assign(value=rows["pearson_r"])
 
 
-def relative_gain(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
+def gain_over_linear(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
     """The gain of the models over the linear one, in units of the latter's r; undefined where that is 0 or less."""
     models = ["mlp", *further_models]
     rows = _shared(rows_of(table, "scaling", "linear_sgd", *models))
-    return _relative(pd.concat([paired(rows, model, "linear_sgd", how="left") for model in models]))
-
-
-def _relative(pairs: pd.DataFrame) -> pd.DataFrame:
-    return pairs.assign(value=pairs["pearson_r"] / pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0) - 1)
+    pairs = paired_each(rows, models, "linear_sgd")
+    return pairs.assign(value=relative_gain(pairs))
 
 
 def excess_over_ridge(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
@@ -72,7 +69,7 @@ def gain_over_ridge(table: pd.DataFrame, further_models: Sequence[str]) -> pd.Da
     """The r of the MLP, the pruned and further models minus that of ridge regression, by number of loci."""
     models = ["mlp", "pruned_linear", "pruned_mlp", *further_models]
     rows = _shared(rows_of(table, "dilution", "ridge", *models))
-    rows = pd.concat([paired(rows, model, "ridge", how="left") for model in models])
+    rows = paired_each(rows, models, "ridge")
     return rows.assign(value=rows["pearson_r"] - rows["pearson_r_other"])
 
 
@@ -80,12 +77,12 @@ def pleiotropic_gain(table: pd.DataFrame, further_models: Sequence[str]) -> pd.D
     """The gain of the models over ridge regression, in units of the latter's r; undefined where that is 0 or less."""
     models = ["mlp", *further_models]
     rows = _shared(rows_of(table, "pleiotropy", "ridge", *models))
-    rows = pd.concat([paired(rows, model, "ridge", how="left") for model in models])
+    rows = paired_each(rows, models, "ridge")
     own = rows["n_trait_groups"] == rows["n_traits"]
     rows = rows.assign(
         genetic_correlation=rows["genetic_correlation"].astype(float).mask(own, 0.0), qtl_pairs=own.map({True: "own", False: "shared"})
     )
-    return _relative(rows)
+    return rows.assign(value=relative_gain(rows))
 
 
 def limits(table: pd.DataFrame, further_models: Sequence[str]) -> pd.DataFrame:
@@ -214,7 +211,7 @@ FINDINGS: dict[str, Finding] = {
         "Figure 1A: relative gain over the linear model",
         "relative gain (1 is +100%)",
         ("model", *PLACE),
-        relative_gain,
+        gain_over_linear,
         partial(say_by_pairs, subject="Median gain of {} over the linear model", write=_percent),
     ),
     "1b": Finding(
