@@ -1,3 +1,5 @@
 """gpatlas: simulate genomes and traits with epistasis, fit linear and neural models, draw the comparison."""
 
-__version__ = "0.1.0"
+from gpatlas.version import __version__
+
+__all__ = ["__version__"]

@@ -1,3 +1,5 @@
+"""`python -m gpatlas`."""
+
 from gpatlas.cli import main
 
 main()

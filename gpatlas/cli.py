@@ -14,10 +14,10 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from gpatlas import __version__
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, build
 from gpatlas.stages import STAGES, Stage
+from gpatlas.version import __version__
 
 SOURCE_HELP = {
     "from": "Folder, or tar archive, that holds the scenario's three text files.",
@@ -55,7 +55,7 @@ def _flag_type(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return click.Choice(members)
     if get_origin(annotation) is tuple:
-        return Words() if get_origin(members[0]) is Literal else Numbers()
+        return Words() if members[0] is str else Numbers()
     if NoneType in get_args(annotation):
         return _flag_type(members[0])
     if hasattr(annotation, "__metadata__"):

@@ -8,12 +8,16 @@ import click
 
 
 class Progress:
-    """Call it with (done, total) and whatever facts the step has: a loss, a trial."""
+    """Call it with (done, total) and whatever facts the step has: a loss, a trial.
 
-    def __init__(self, stage: str, stream: TextIO | None = None) -> None:
+    `lines`: where no person looks on, write the JSON lines that the driver reads; a notebook's reader is a person.
+    """
+
+    def __init__(self, stage: str, stream: TextIO | None = None, lines: bool = True) -> None:
         self.stage = stage
         self.stream = stream or sys.stderr
-        self._terminal = self.stream.isatty()
+        self.lines = lines
+        self._terminal = self.stream.isatty() or (not lines and "ipykernel" in sys.modules)
         self._line_open = False
 
     def __call__(self, done: int, total: int, **facts: Any) -> None:
@@ -34,6 +38,8 @@ class Progress:
             self._line_open = False
 
     def _write(self, line: dict[str, Any]) -> None:
+        if not self.lines:
+            return
         self.stream.write(json.dumps(line) + "\n")
         self.stream.flush()
 

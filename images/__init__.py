@@ -51,7 +51,9 @@ class Image:
 IMAGES: dict[str, Image] = {
     image.name: image
     for image in (
-        Image("gpu", "Dockerfile.gpu", ("images/gpu.lock", "images/cuda.lock"), ("gpatlas/**/*.py", "gpatlas/*.html", "gpatlas/*.csv")),
+        Image(
+            "gpu", "Dockerfile.gpu", ("images/gpu.lock", "images/cuda.lock"), ("gpatlas/**/*.py", "gpatlas/**/*.html", "gpatlas/**/*.csv")
+        ),
         Image("r", "Dockerfile.r", ("images/r.lock",), ("r/*.R",)),
         Image("r-base", "Dockerfile.r", ("images/r.lock",), ("r/*.R",)),
     )

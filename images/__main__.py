@@ -22,7 +22,7 @@ def main() -> None:
     """Container images of the stages. An image's tag is a hash of its Dockerfile, its locks and its sources."""
 
 
-@main.command()
+@main.command("build")
 @click.argument("names", nargs=-1, type=click.Choice(list(IMAGES)))
 @click.option("--base", default="debian:bookworm-slim", envvar="GPATLAS_BASE", help="Image of Debian to build on.", show_default=True)
 @click.option(
@@ -33,7 +33,7 @@ def main() -> None:
     help="Certificates (PEM) that downloads trust; they stay out of the image.",
 )
 @click.option("--rebuild", is_flag=True, help="Build again what is there, with Debian's present updates.")
-def build(names: tuple[str, ...], base: str, ca: Path | None, rebuild: bool) -> None:
+def build_images(names: tuple[str, ...], base: str, ca: Path | None, rebuild: bool) -> None:
     """Build what is missing of the images NAMES; without names gpu and r.
 
     Without names r-base, r without AlphaSimR, stands in for r where AlphaSimR's source is not to be had.

@@ -14,10 +14,15 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpatlas.settings import Device, ImportSettings, Int, Positive, Protocol, Settings, nearest
-from gpatlas.sources import fingerprint
+from gpatlas.data.settings import ImportSettings
+from gpatlas.data.sources import fingerprint
+from gpatlas.figures.registry import FIGURES
+from gpatlas.models.registry import MODELS
+from gpatlas.models.settings import Device, Protocol
+from gpatlas.settings import Int, Positive, Settings, nearest
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES, Stage
-from pipeline.grid import ConfigError, Experiment, Faults, Scenario, check_figures, expand_scenarios
+from pipeline.faults import ConfigError, Faults
+from pipeline.grid import Experiment, Scenario, expand_scenarios
 
 Simulator = Literal["native", "alphasimr", "import"]
 SIMULATORS: dict[Simulator, Stage] = {
@@ -66,6 +71,7 @@ class Config:
 
     @property
     def name(self) -> str:
+        """Of the file, and of the experiments asked for."""
         return "-".join([self.path.stem, *self.only])
 
     def fingerprint(self, scenario: Scenario) -> str | None:
@@ -89,7 +95,7 @@ class Config:
         )
 
 
-def load(path: Path, only: tuple[str, ...] = ()) -> Config:
+def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
     """The config at `path`, or those of its experiments that `only` names; raises ConfigError with every fault it has."""
     faults = Faults(path)
     content = _read(path)
@@ -105,7 +111,7 @@ def load(path: Path, only: tuple[str, ...] = ()) -> Config:
         experiment = faults.build(Experiment, block, where) if _is_experiment(name, block, where, faults) else None
         if experiment is not None:
             scenarios += expand_scenarios(name, experiment, file.shared(), faults)
-            figures += [(name, figure) for figure in check_figures(name, experiment, faults)]
+            figures += [(name, figure) for figure in _figures(name, experiment, faults)]
             further_models[name] = experiment.further_models
     for unknown in (name for name in only if name not in file.experiments):
         faults.add("experiments", f"{unknown!r} is none of them" + nearest(unknown, list(file.experiments)))
@@ -193,6 +199,22 @@ def _is_experiment(name: Any, block: Any, where: str, faults: Faults) -> bool:
     if not isinstance(block, dict):
         faults.add(where, f"must be a mapping with the keys {', '.join(Experiment.model_fields)}, got {block!r}")
     return bool(named_well) and isinstance(block, dict)
+
+
+def _figures(name: str, experiment: Experiment, faults: Faults) -> list[str]:
+    """The figures of an experiment; each must exist and find its models among those of the experiment. So must further models."""
+    for position, figure in enumerate(experiment.figures):
+        key = f"experiments.{name}.figures.{position}"
+        if figure not in FIGURES:
+            faults.add(key, f"{figure!r} is no figure" + nearest(figure, list(FIGURES)))
+        elif missing := [model for model in FIGURES[figure].models if model not in experiment.models]:
+            faults.add(key, f"figure {figure!r} needs the model {', '.join(missing)}, which is not among this experiment's models")
+    for position, result in enumerate(experiment.further_models):
+        (model,) = (model.name for model in MODELS.values() if result in model.titles)
+        if model not in experiment.models:
+            whose = "" if model == result else f" is a result of the model {model!r}, which"
+            faults.add(f"experiments.{name}.further_models.{position}", f"{result!r}{whose} is not among this experiment's models")
+    return experiment.figures
 
 
 def _check_files(config: Config, faults: Faults) -> None:

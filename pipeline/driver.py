@@ -20,7 +20,7 @@ import luigi.interface
 from luigi.cmdline_parser import CmdlineParser
 
 from pipeline.console import Console, Work
-from pipeline.grid import ConfigError
+from pipeline.faults import ConfigError
 from pipeline.machine import limit
 from pipeline.plan import Plan
 from pipeline.registry import RUNNERS

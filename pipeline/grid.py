@@ -4,34 +4,24 @@ import itertools
 import string
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpatlas.settings import (
-    FitSettings,
-    FurtherModel,
-    Protocol,
-    Settings,
-    SettingsError,
-    SimulateSettings,
-    build,
-    n_qtl_for,
-    nearest,
-    split_sizes,
-)
-from gpatlas.stages import FIGURES, MODELS
+from gpatlas.data.settings import SimulateSettings, n_qtl_for
+from gpatlas.figures.settings import FurtherModels
+from gpatlas.models.registry import MODELS
+from gpatlas.models.settings import FitSettings, Protocol, split_sizes
+from gpatlas.settings import Settings, nearest
+from pipeline.faults import Faults
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
 GRID_KEYS = sorted(set(SimulateSettings.model_fields) - GIVEN_BY_DRIVER | {"qtl_pairs_per_individual", "replicates"})
 
 
-class ConfigError(ValueError):
-    """All faults of a config file, a line each."""
-
-
 class Experiment(BaseModel):
+    """A block of the config: populations, what is fitted to them, and the figures of them. `scenario`: a format for their names."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scenario: str
@@ -40,7 +30,7 @@ class Experiment(BaseModel):
     models: Annotated[dict[str, Any], Field(min_length=1)]
     protocol: Protocol | None = None
     figures: list[str] = []
-    further_models: tuple[FurtherModel, ...] = ()
+    further_models: FurtherModels = ()
 
 
 @dataclass(frozen=True)
@@ -55,30 +45,8 @@ class Scenario:
 
     @property
     def n_traits(self) -> int:
+        """Of all trait groups together."""
         return sum(size for _, size in self.simulation.trait_groups())
-
-
-class Faults:
-    """Collects faults, each once, and raises them together."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: dict[str, None] = {}
-
-    def add(self, key: str, message: str) -> None:
-        self.lines[f"{self.path}: {key}: {message}"] = None
-
-    def build(self, cls: Any, values: Mapping[str, Any], where: str) -> Any:
-        try:
-            return build(cls, values)
-        except SettingsError as error:
-            for key, message in error.faults:
-                self.add(".".join(filter(None, [where, key])), message)
-        return None
-
-    def stop_if_any(self) -> None:
-        if self.lines:
-            raise ConfigError("\n".join(self.lines))
 
 
 def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any], faults: Faults) -> list[Scenario]:
@@ -119,7 +87,7 @@ def _label(template: str, simulation: SimulateSettings, replicate: int, where: s
 
 
 @dataclass(frozen=True)
-class _Fit:
+class _ChosenModel:
     """A model's settings, and the largest population it is fitted to."""
 
     settings: FitSettings
@@ -137,7 +105,7 @@ class _Fit:
         return True
 
 
-def _model(name: str, given: Any, shared: Mapping[str, Any], key: str, faults: Faults) -> _Fit | None:
+def _model(name: str, given: Any, shared: Mapping[str, Any], key: str, faults: Faults) -> _ChosenModel | None:
     if name not in MODELS:
         faults.add(key, "unknown model" + nearest(name, list(MODELS)))
         return None
@@ -152,7 +120,7 @@ def _model(name: str, given: Any, shared: Mapping[str, Any], key: str, faults: F
         faults.add(f"{key}.seed", "is the replicate number; choose replicates in the grid")
     common = {setting: value for setting, value in shared.items() if setting in MODELS[name].settings.model_fields}
     settings = faults.build(MODELS[name].settings, {**common, **own}, key)
-    return _Fit(settings, limit) if settings is not None and type(limit) in (int, type(None)) else None
+    return _ChosenModel(settings, limit) if settings is not None and type(limit) in (int, type(None)) else None
 
 
 def _template_is_valid(template: Any, where: str, faults: Faults) -> bool:
@@ -215,21 +183,3 @@ def _with_loci(values: dict[str, Any], key: str, faults: Faults) -> dict[str, An
     if "n_qtl" in values:
         values.setdefault("n_loci", values["n_qtl"])
     return values
-
-
-def check_figures(name: str, experiment: Experiment, faults: Faults) -> list[str]:
-    """The figures of an experiment; each must exist, draw this experiment, and find its models. So must further models be there."""
-    for position, figure in enumerate(experiment.figures):
-        key = f"experiments.{name}.figures.{position}"
-        if figure not in FIGURES:
-            faults.add(key, f"{figure!r} is no figure" + nearest(figure, list(FIGURES)))
-            continue
-        draws, models = FIGURES[figure]
-        if draws != name:
-            faults.add(key, f"figure {figure!r} draws the experiment {draws!r}, not {name!r}")
-        elif missing := [model for model in models if model not in experiment.models]:
-            faults.add(key, f"figure {figure!r} needs the model {', '.join(missing)}, which is not among this experiment's models")
-    for position, model in enumerate(experiment.further_models):
-        if model not in experiment.models:
-            faults.add(f"experiments.{name}.further_models.{position}", f"{model!r} is not among this experiment's models")
-    return experiment.figures

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from gpatlas.settings import dataset_bytes
+from gpatlas.data.settings import dataset_bytes
 from pipeline.stage_task import StageTask
 from pipeline.tasks import Data, RunAll
 

@@ -39,6 +39,7 @@ def set_driver(pid: int | None) -> None:
 
 
 def driver() -> int | None:
+    """The pid that `set_driver` was given."""
     return _driver
 
 

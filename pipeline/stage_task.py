@@ -15,8 +15,8 @@ from typing import Any
 
 import luigi
 
-from gpatlas.needs import Needs, Size, needs
-from gpatlas.settings import Settings
+from gpatlas.needs import Needs, needs
+from gpatlas.settings import Settings, Size
 from gpatlas.stages import Stage
 from pipeline.console import emit
 from pipeline.machine import fitted

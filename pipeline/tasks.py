@@ -14,11 +14,13 @@ from typing import Any
 
 import luigi
 
-from gpatlas.manifest import FigureFile, RunManifest, StageRecord
-from gpatlas.needs import Size
-from gpatlas.settings import CollectSettings, FigureSettings, ReportSettings, Settings, build
-from gpatlas.stages import DRAW_FURTHER_MODELS, MODELS, SIMULATE_ALPHASIMR, STAGES
-from pipeline.config import COLLECTED, Config, load, shown
+from gpatlas.figures.registry import FIGURES
+from gpatlas.figures.settings import FigureSettings
+from gpatlas.report.run_record import FigureFile, RunRecord, StageRecord
+from gpatlas.report.settings import CollectSettings, ReportSettings
+from gpatlas.settings import Settings, Size, build
+from gpatlas.stages import FITS, SIMULATE_ALPHASIMR, STAGES
+from pipeline.config import COLLECTED, Config, load_config, shown
 from pipeline.grid import Scenario
 from pipeline.record import command, cost, record
 from pipeline.registry import RUNNERS
@@ -62,7 +64,7 @@ class Fit(StageTask):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.stage = MODELS[self.model]
+        self.stage = FITS[self.model]
         self.settings = build(self.stage.settings, json.loads(self.settings_json))
         self.dataset = Data(self.results, self.runner, self.memory_gb, self.experiment, self.scenario, self.data)
         self.name, self.folder, self.size = self.model, self.dataset.folder, self.dataset.size
@@ -127,7 +129,7 @@ class Collect(StudyTask):
 
 
 class Figure(StudyTask):
-    """Draw one figure from results.csv."""
+    """Draw one figure of one experiment from results.csv."""
 
     experiment = luigi.Parameter()
     figure = luigi.Parameter()
@@ -135,16 +137,16 @@ class Figure(StudyTask):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        return f"figure_{self.figure}"
+        return f"figure_{FIGURES[self.figure].name_for(self.experiment)}"
 
     @property
     def settings(self) -> Settings:  # type: ignore[override]
-        further_models = self.study.further_models[self.experiment] if self.figure in DRAW_FURTHER_MODELS else ()
-        return build(FigureSettings, {"figure": self.figure, "further_models": further_models})
+        further_models = self.study.further_models[self.experiment] if FIGURES[self.figure].further_models else ()
+        return build(FigureSettings, {"figure": self.figure, "experiment": self.experiment, "further_models": further_models})
 
     def file(self) -> FigureFile:
         """What the report is told of it."""
-        return FigureFile(path=str(self.entry.output), **self.settings.model_dump(include={"figure", "further_models"}))
+        return FigureFile(path=str(self.entry.output), **self.settings.model_dump(include={"figure", "experiment", "further_models"}))
 
     @cached_property
     def collect(self) -> Collect:
@@ -183,7 +185,7 @@ class Report(StudyTask):
         return {**super().input_keys(), "config": short_hash(self.study.content)}
 
     def prepare(self, folder: Path) -> None:
-        manifest = RunManifest(
+        run = RunRecord(
             name=self.study.name,
             **record(self.study, self.runner),
             session=str(session()),
@@ -192,10 +194,10 @@ class Report(StudyTask):
             figures=tuple(figure.file() for figure in self.figures),
             stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions")) for task in self.stages()),
         )
-        write_json(self.source(folder), manifest.model_dump(mode="json"))
+        write_json(self.source(folder), run.model_dump(mode="json"))
 
     def source(self, folder: Path) -> Path:
-        return folder / "manifest.json"
+        return folder / "run.json"
 
 
 class RunAll(luigi.Task):
@@ -276,4 +278,4 @@ def _copy(source: Path, target: Path) -> None:
 @lru_cache
 def load_once(path: Path, experiments: str) -> Config:
     """A driver reads its config once: editing the file during a run changes nothing of that run."""
-    return load(shown(path), tuple(filter(None, experiments.split(","))))
+    return load_config(shown(path), tuple(filter(None, experiments.split(","))))

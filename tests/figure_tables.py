@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from gpatlas.figures import draw
-from gpatlas.settings import n_qtl_for
+from gpatlas.data.settings import n_qtl_for
+from gpatlas.figures.draw import draw
 
 FloatArray = npt.NDArray[np.float64]
 REL_AA = (0.0, 0.1, 0.5, 1.0, 3.0)

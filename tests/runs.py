@@ -1,4 +1,4 @@
-"""Runs that never were: a manifest, the table and the pictures that it names, for tests of the report."""
+"""Runs that never were: a record, the table and the pictures that it names, for tests of the report."""
 
 import io
 import json
@@ -95,12 +95,12 @@ def stage(folder: str, name: str, start: int = 0, **more: Any) -> dict[str, Any]
 
 
 def write_run(folder: Path, table: pd.DataFrame, names: list[str], **more: Any) -> Path:
-    """Manifest, table and picture of a run with the figures `names`; `more` replaces what the manifest says."""
+    """Record, table and picture of a run with the figures `names`; `more` replaces what the record says."""
     table.to_csv(folder / "table.csv", index=False)
     (folder / "figure.png").write_bytes(picture())
     scenarios = (table["experiment"] + "/" + table["scenario"]).unique()
     stages = [stage(scenario, name, 10 * place) for scenario in scenarios for place, name in enumerate(("simulate", "ridge", "mlp"))]
-    manifest = {
+    record = {
         "name": "study",
         "config": "configs/study.yaml",
         "content": {"protocol": "holdout"},
@@ -112,6 +112,6 @@ def write_run(folder: Path, table: pd.DataFrame, names: list[str], **more: Any) 
         "figures": [{"figure": figure, "path": str(folder / "figure.png")} for figure in names],
         "stages": [*stages, stage("collected/study", "results", 59)],
     }
-    path = folder / "manifest.json"
-    path.write_text(json.dumps({**manifest, **more}))
+    path = folder / "run.json"
+    path.write_text(json.dumps({**record, **more}))
     return path

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from measure import PROJECT, paired, run, seconds, stage
 
-from gpatlas.dataset import Dataset
+from gpatlas.data.dataset import Dataset
 
 SIZES = ((10_000, 102), (100_000, 2002))  # individuals, loci; five traits
 LARGE, IMPORTED = (1_000_000, 6326), (10_000, 1000)

@@ -16,11 +16,13 @@ from measure import paired, run, seconds
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from gpatlas.dataset import Genotypes
-from gpatlas.evaluation import Part
-from gpatlas.networks import fit_linear_sgd, fit_mlp
-from gpatlas.settings import LinearSgdSettings, MlpSettings, NeuralSettings
-from gpatlas.steps import PRECISIONS
+from gpatlas.data.genotypes import Genotypes
+from gpatlas.models import linear_sgd, mlp
+from gpatlas.models.contract import Part
+from gpatlas.models.mlp import PRECISIONS
+from gpatlas.models.registry import LinearSgdSettings, MlpSettings
+from gpatlas.models.settings import NeuralSettings
+from gpatlas.progress import Progress
 
 SIZES = ((1000, 46), (10_000, 102))  # individuals, loci; five traits
 LARGE = (1_000_000, 6326)
@@ -78,7 +80,7 @@ def linear(population: Population, repeats: int) -> dict[str, Any]:
     """Ours is timed over ten epochs, as one is too short."""
     network = nn.Linear(2 * population.train.genotypes.n_loci, N_TRAITS)
     study = StudyTraining(network, torch.optim.SGD(network.parameters(), 0.1), population.files, penalty=0.1)
-    times = paired(lambda: epoch(fit_linear_sgd, LinearSgdSettings(epochs=11), population), study.epoch, repeats)
+    times = paired(lambda: epoch(linear_sgd.fit, LinearSgdSettings(epochs=11), population), study.epoch, repeats)
     return {"work": f"linear_sgd, {population}, an epoch", **times}
 
 
@@ -87,17 +89,28 @@ def perceptron(population: Population, hidden: int, precision: str, repeats: int
     network = study_network(n_inputs, hidden)
     study = StudyTraining(network, torch.optim.AdamW(network.parameters(), 0.01, weight_decay=1e-5), population.files)
     settings = MlpSettings(epochs=2 + 10_000 // len(population.train.phenotypes), hidden_size=hidden, precision=precision)
-    times = paired(lambda: epoch(fit_mlp, settings, population), study.epoch, repeats)
+    times = paired(lambda: epoch(mlp.fit, settings, population), study.epoch, repeats)
     done = operations(population, n_inputs, hidden) / times["ours_seconds"]
     work = f"mlp, {precision}, {population}, {hidden} hidden, an epoch"
     return {"work": work, **times, "fraction_of_peak": done / peak(PRECISIONS[precision], hidden)}
 
 
+class Ends(Progress):
+    """Keeps when each epoch ended."""
+
+    def __init__(self) -> None:
+        super().__init__("bench", lines=False)
+        self.ends: list[float] = []
+
+    def __call__(self, done: int, total: int, **facts: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+
 def epoch(fit: Callable[..., Any], settings: NeuralSettings, population: Population) -> float:
     """Mean time of all epochs but the first, which also fetches the memory."""
-    ends: list[float] = []
-    fit(population.train, population.test, settings, lambda done, total, loss: ends.append(time.perf_counter()))
-    return sum(second - first for first, second in pairwise(ends)) / (len(ends) - 1)
+    progress = Ends()
+    fit(population.train, population.test, settings, progress)
+    return sum(second - first for first, second in pairwise(progress.ends)) / (len(progress.ends) - 1)
 
 
 def operations(population: Population, n_inputs: int, hidden: int) -> float:

@@ -1,6 +1,5 @@
 """Ridge, ten random splits and 100 penalties, against scikit-learn's RidgeCV for each trait and split, as the study did it."""
 
-import io
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,11 +10,12 @@ import numpy as np
 from measure import Run, paired, peak_flops, run, seconds, stage
 from sklearn.linear_model import RidgeCV
 
-from gpatlas.dataset import Dataset
-from gpatlas.evaluation import random_splits
+from gpatlas.data.dataset import Dataset
+from gpatlas.models.evaluation import evaluate
+from gpatlas.models.registry import MODELS, RidgeSettings
+from gpatlas.models.ridge import penalties
+from gpatlas.models.splits import random_splits
 from gpatlas.progress import Progress
-from gpatlas.ridge import fit_dataset, penalties
-from gpatlas.settings import RidgeSettings
 
 SIZES = ((10_000, 102, 5), (10_000, 1000, 2), (10_000, 100, 10))  # individuals, loci, traits
 LARGE = (1_000_000, 6326, 5)
@@ -38,7 +38,7 @@ def against_study(data: Path, n: int, m: int, n_traits: int, repeats: int) -> di
         split, n_fits = random_splits(n, 1, np.random.default_rng(1))[0], SETTINGS.n_splits * n_traits
 
         def ours() -> float:
-            return seconds(lambda: fit_dataset(SETTINGS, opened, Progress("bench", io.StringIO())))
+            return seconds(lambda: evaluate(MODELS["ridge"], SETTINGS, opened.population(), Progress("bench", lines=False)))
 
         def study() -> float:
             return n_fits * seconds(lambda: study_fit(alleles, phenotypes[:, 0], split.train, split.test))

@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from measure import seconds
 
-from gpatlas.dataset import Genotypes
-from gpatlas.evaluation import Part
-from gpatlas.networks import batches, fit_linear_sgd, silent
-from gpatlas.settings import LinearSgdSettings
-from gpatlas.steps import Inputs, adamw_step, mlp
+from gpatlas.data.genotypes import Genotypes
+from gpatlas.models.contract import Part
+from gpatlas.models.inputs import Inputs
+from gpatlas.models.linear_sgd import fit
+from gpatlas.models.mlp import adamw_step, mlp
+from gpatlas.models.registry import LinearSgdSettings
+from gpatlas.models.training import batches
+from gpatlas.progress import Progress
 
 BATCH, CPU = 128, torch.device("cpu")
 
@@ -27,7 +30,7 @@ def drawn(n: int, m: int, n_traits: int) -> tuple[Part, Part]:
 
 
 def linear_epoch(train: Part, test: Part) -> float:
-    return seconds(lambda: fit_linear_sgd(train, test, LinearSgdSettings(epochs=1), silent))
+    return seconds(lambda: fit(train, test, LinearSgdSettings(epochs=1), Progress("bench", lines=False)))
 
 
 def perceptron_epoch(train: Part, n_steps: int, hidden: int) -> float:

@@ -10,9 +10,9 @@ import time
 import numpy as np
 from measure import seconds
 
-from gpatlas import ridge
-from gpatlas.dataset import Genotypes
-from gpatlas.settings import RidgeSettings
+from gpatlas.data.genotypes import Genotypes
+from gpatlas.models import ridge
+from gpatlas.models.registry import RidgeSettings
 
 
 def estimate(n: int, m: int, n_traits: int, part: int) -> float:

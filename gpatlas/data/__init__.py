@@ -1,0 +1,1 @@
+"""Genotypes, the dataset file, simulators and importers."""

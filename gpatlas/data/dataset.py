@@ -1,0 +1,142 @@
+"""The dataset file: one simulated or imported population in HDF5, written once, read by every fit.
+
+    /genotypes           uint8   (n_individuals, ceil(n_loci / 8))  alleles as bits, lowest bit first, spare bits 0
+    /phenotypes          float64 (n_individuals, n_traits)
+    /genetic_values      float64 (n_individuals, n_traits)          absent where the source does not give them
+    /effects/additive    float64 (n_loci, n_traits)                 0 at neutral loci
+    /effects/pairs       int32   (n_traits, n_qtl / 2, 2)           positions of the two loci, 0-based
+    /effects/epistatic   float64 (n_traits, n_qtl / 2)
+    /effects/intercept   float64 (n_traits,)
+
+With x = 2·allele − 1, genetic value = intercept + Σ additive·x + Σ epistatic·x_i·x_j. The bits are AlphaSimR's own
+packing. Attributes: format_version, n_loci, n_qtl, h2, seed (-1: unknown), simulator, simulator_version, trait_groups
+(JSON), and per trait rel_aa (NaN: unknown), v_a, v_aa and v_a_over_v_g as realised in this population.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gpatlas.data.effects import Effects, TraitFacts
+from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes
+from gpatlas.data.population import Population
+
+FORMAT_VERSION = 1
+
+
+class DatasetError(ValueError):
+    """A file is not a dataset this version can read, or input data are broken. The message names the file."""
+
+
+@dataclass
+class DatasetWriter:
+    """Streams one dataset into `path`; the caller writes aside and renames."""
+
+    path: Path
+    n_individuals: int
+    n_loci: int
+    n_traits: int
+    with_genetic_values: bool = True
+    _file: h5py.File = field(init=False, repr=False)
+
+    def __enter__(self) -> "DatasetWriter":
+        self._file = h5py.File(self.path, "w")
+        self._file.create_dataset("genotypes", (self.n_individuals, -(-self.n_loci // 8)), np.uint8)
+        names = ["phenotypes", "genetic_values"] if self.with_genetic_values else ["phenotypes"]
+        for name in names:
+            self._file.create_dataset(name, (self.n_individuals, self.n_traits), np.float64)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write_rows(self, name: str, start: int, rows: ByteArray | FloatArray) -> None:
+        self._file[name][start : start + len(rows)] = rows
+
+    def write_genotype_columns(self, start: int, columns: ByteArray) -> None:
+        """Packed bytes (n_individuals, k) of the loci from 8·start on."""
+        self._file["genotypes"][:, start : start + columns.shape[1]] = columns
+
+    def read_rows(self, name: str, start: int, stop: int) -> Any:
+        return self._file[name][start:stop]
+
+    def finish(self, effects: Effects, facts: TraitFacts, attributes: dict[str, Any]) -> None:
+        for name in ("additive", "pairs", "epistatic", "intercept"):
+            self._file.create_dataset(f"effects/{name}", data=getattr(effects, name))
+        for name in ("rel_aa", "v_a", "v_aa", "v_a_over_v_g"):
+            self._file.attrs[name] = getattr(facts, name)
+        self._file.attrs.update(attributes)
+        self._file.attrs["n_loci"] = self.n_loci
+        self._file.attrs["n_qtl"] = 2 * effects.pairs.shape[1]
+        self._file.attrs["format_version"] = FORMAT_VERSION
+
+
+class Dataset:
+    """A dataset file opened for reading. Raises DatasetError where the file is not one, or of another version."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise DatasetError(f"{path}: not a readable HDF5 file ({error})") from error
+        version = self._file.attrs.get("format_version")
+        if version != FORMAT_VERSION:
+            self._file.close()
+            raise DatasetError(f"{path}: dataset format version {version}, this version of gpatlas reads {FORMAT_VERSION}")
+        missing = [name for name in ("genotypes", "phenotypes", "effects") if name not in self._file]
+        missing += [name for name in ("n_loci", "n_qtl", "h2", "trait_groups") if name not in self._file.attrs]
+        if missing:
+            self._file.close()
+            raise DatasetError(f"{path}: not a whole dataset file, it lacks {', '.join(missing)}")
+        self.path, self.name = path, str(path)
+        self.attributes: dict[str, Any] = dict(self._file.attrs)
+        self.n_loci = int(self.attributes["n_loci"])
+        self.n_individuals, self.n_traits = self._file["phenotypes"].shape
+
+    def __enter__(self) -> "Dataset":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def phenotypes(self) -> FloatArray:
+        """(n_individuals, n_traits)"""
+        return np.asarray(self._file["phenotypes"][:])
+
+    def genetic_values(self) -> FloatArray | None:
+        """(n_individuals, n_traits), or None where the source does not give them."""
+        return np.asarray(self._file["genetic_values"][:]) if "genetic_values" in self._file else None
+
+    def genotypes(self) -> Genotypes:
+        return Genotypes(np.asarray(self._file["genotypes"][:]), self.n_loci)
+
+    def effects(self) -> Effects:
+        group = self._file["effects"]
+        return Effects(group["additive"][:], group["pairs"][:], group["epistatic"][:], group["intercept"][:])
+
+    def population(self) -> Population:
+        """All of the file, in memory."""
+        return Population(self.name, self.genotypes(), self.phenotypes(), self.effects(), self.genetic_values(), self.facts())
+
+    def facts(self) -> list[dict[str, Any]]:
+        """One row per trait: the parameters of the population and of the trait, as columns of a table."""
+        groups = json.loads(self.attributes["trait_groups"])
+        correlations = [group["genetic_correlation"] for group in groups for _ in range(group["n_traits"])]
+        shared = {
+            "n_individuals": self.n_individuals,
+            "n_loci": self.n_loci,
+            "n_qtl": int(self.attributes["n_qtl"]),
+            "n_traits": self.n_traits,
+            "n_trait_groups": len(groups),
+            "h2": float(self.attributes["h2"]),
+            "simulator": str(self.attributes["simulator"]),
+        }
+        names = ("rel_aa", "v_a", "v_aa", "v_a_over_v_g")
+        return [
+            {**shared, "genetic_correlation": correlations[trait], **{name: float(self.attributes[name][trait]) for name in names}}
+            for trait in range(self.n_traits)
+        ]

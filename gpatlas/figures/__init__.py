@@ -1,0 +1,1 @@
+"""The figures: their points, how these are drawn, what they show."""

@@ -1,0 +1,35 @@
+"""The stage that draws a figure from the collected table alone; every label, V_A/V_G and ceiling is computed from it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gpatlas.figures.chart import chart_of, points_of
+from gpatlas.figures.layout import STYLE
+from gpatlas.figures.settings import FigureSettings
+from gpatlas.progress import Progress
+
+
+def run(settings: FigureSettings, source: Path, out: Path, progress: Progress) -> None:
+    """Draw `settings.figure` from the collected table (CSV) `source` as PNG at `out`.
+
+    Raises ValueError where the figure is unknown, or the table lacks what it needs.
+    """
+    chart_of(settings.figure)
+    try:
+        table = pd.read_csv(source)
+        figure = draw(settings.figure, table, settings.further_models, settings.experiment)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    figure.savefig(out, format="png", dpi=settings.dpi, bbox_inches="tight", pad_inches=0.15)
+    progress(1, 1, figure=settings.figure, rows=len(table))
+
+
+def draw(figure: str, table: pd.DataFrame, further_models: Sequence[str] = (), experiment: str | None = None) -> Figure:
+    """A figure of FIGURES; arguments and errors are those of `points_of`."""
+    points = points_of(figure, table, further_models, experiment)
+    with matplotlib.rc_context(STYLE):
+        return chart_of(figure).draw(points)

@@ -1,0 +1,100 @@
+"""Every figure: its title, the experiment it usually draws, the models it needs, where it is drawn. The one place that lists the figures.
+
+Everything else follows from an entry: what a config and a command may name, the picture, the sentence and the table of the
+report. Pure Python on purpose: the driver and the command line read it at start-up, without numpy.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """One figure. `chart`: "module:object" of its `gpatlas.figures.chart.Chart`, loaded when it is drawn.
+
+    `experiment`: what it draws where no experiment is named. `models`: names of `gpatlas.models.registry.MODELS` without which it cannot
+    be drawn. `further_models`: whether it draws others beside them.
+    """
+
+    name: str
+    title: str
+    experiment: str
+    models: tuple[str, ...]
+    chart: str
+    further_models: bool = False
+
+    def name_for(self, experiment: str) -> str:
+        """The name, with the experiment where that is not the usual one: no two figures of a run have the same."""
+        return self.name if experiment == self.experiment else f"{self.name}_{experiment}"
+
+    def title_for(self, experiment: str) -> str:
+        """The title, with the experiment where that is not the usual one."""
+        if experiment == self.experiment:
+            return self.title
+        head, colon, rest = self.title.partition(":")
+        return f"{head}, experiment {experiment}{colon}{rest}"
+
+
+FIGURES: dict[str, FigureEntry] = {
+    entry.name: entry
+    for entry in (
+        FigureEntry(
+            "1a",
+            "Figure 1A: relative gain over the linear model",
+            "scaling",
+            ("mlp", "linear_sgd"),
+            "gpatlas.figures.scaling:GAIN_OVER_LINEAR",
+            further_models=True,
+        ),
+        FigureEntry(
+            "1b",
+            "Figure 1B: accuracy by pairs of QTL per individual",
+            "scaling",
+            ("mlp",),
+            "gpatlas.figures.scaling:ACCURACY_BY_PAIRS",
+            further_models=True,
+        ),
+        FigureEntry(
+            "accessory_mlp", "Accuracy of the MLP (accessory figure)", "scaling", ("mlp",), "gpatlas.figures.scaling:ACCURACY_OF_MLP"
+        ),
+        FigureEntry(
+            "accessory_linear",
+            "Accuracy of the linear model (accessory figure)",
+            "scaling",
+            ("linear_sgd",),
+            "gpatlas.figures.scaling:ACCURACY_OF_LINEAR",
+        ),
+        FigureEntry(
+            "s1",
+            "Figure S1: the linear model by SGD against ridge regression",
+            "scaling",
+            ("linear_sgd", "ridge"),
+            "gpatlas.figures.scaling:SGD_AGAINST_RIDGE",
+        ),
+        FigureEntry(
+            "2",
+            "Figure 2: gain over ridge regression by number of loci",
+            "dilution",
+            ("ridge", "mlp", "pruned"),
+            "gpatlas.figures.dilution:GAIN_BY_LOCI",
+            further_models=True,
+        ),
+        FigureEntry(
+            "3",
+            "Figure 3: relative gain over ridge regression by genetic correlation",
+            "pleiotropy",
+            ("ridge", "mlp"),
+            "gpatlas.figures.pleiotropy:GAIN_BY_CORRELATION",
+            further_models=True,
+        ),
+        FigureEntry(
+            "4", "Figure 4: accuracy by heritability and by pairs of QTL per individual", "limits", (), "gpatlas.figures.limits:ACCURACY"
+        ),
+        FigureEntry(
+            "5",
+            "Figure 5: precision and recall of the pairs found by pairwise screening",
+            "limits",
+            ("pairwise",),
+            "gpatlas.figures.limits:SHARES_OF_PAIRS",
+        ),
+    )
+}

@@ -1,0 +1,92 @@
+"""The rows of the collected table that the figures' points are made of: checked, paired by population, with what several figures need."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from gpatlas.figures.words import listed
+
+POPULATION = ["scenario", "replicate", "trait"]
+ALWAYS = ["experiment", *POPULATION, "model", "n_individuals", "simulator", "protocol", "pearson_r"]
+POSITIVE = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
+
+
+def rows_of(table: pd.DataFrame, experiment: str, columns: Sequence[str], models: Sequence[str] = ()) -> pd.DataFrame:
+    """The rows of these models in one experiment of the collected table; no models: of every one that has any r.
+
+    `columns`: what is needed beside ALWAYS. Raises ValueError naming what is missing or impossible, and what the table has.
+    """
+    if absent := [name for name in dict.fromkeys([*ALWAYS, *columns]) if name not in table]:
+        raise ValueError(f"no column {listed(absent)}; the table has {listed(table.columns)}")
+    rows = table[table["experiment"] == experiment]
+    if rows.empty:
+        raise ValueError(f"no row of experiment {experiment!r}; the table has {listed(table['experiment'].unique())}")
+    present = rows["model"].unique()
+    models = models or list(rows.loc[rows["pearson_r"].notna(), "model"].unique()) or list(present)
+    rows = rows[rows["model"].isin(models)]
+    if absent := [model for model in models if not (rows["model"] == model).any()]:
+        raise ValueError(f"no row of model {listed(absent)} in experiment {experiment!r}; it has {listed(present)}")
+    for model in models:
+        if rows.loc[rows["model"] == model, "pearson_r"].isna().all():
+            raise ValueError(f"every pearson_r is empty of model {model!r} in experiment {experiment!r}")
+    numbers = [name for name in POSITIVE if name in ALWAYS or name in columns]
+    if broken := [name for name in numbers if not rows[name].astype(float).between(0, np.inf, inclusive="neither").all()]:
+        raise ValueError(f"a value that is not a positive number in column {listed(broken)} of experiment {experiment!r}")
+    if (repeated := rows.duplicated([*POPULATION, "model"])).any():
+        first = ", ".join(f"{name} {rows[repeated].iloc[0][name]}" for name in [*POPULATION, "model"])
+        raise ValueError(f"{repeated.sum()} rows of experiment {experiment!r} repeat another one, the first is {first}")
+    return rows
+
+
+def models_beside(models: Iterable[str], further_models: Sequence[str], other: str | None = None) -> list[str]:
+    """The models that a figure draws, each once; not `other`, with which it compares them."""
+    return [model for model in dict.fromkeys([*models, *further_models]) if model != other]
+
+
+def paired(rows: pd.DataFrame, model: str, other: str, how: Literal["left", "inner"]) -> pd.DataFrame:
+    """The rows of `model`, with the r of `other` in the same population and trait as column `pearson_r_other`.
+
+    `how`: "inner" leaves out those that lack the other's r. Raises ValueError where no population has both.
+    """
+    mine, theirs = (rows[rows["model"] == name] for name in (model, other))
+    pairs = mine.merge(theirs[[*POPULATION, "pearson_r"]], on=POPULATION, how=how, suffixes=("", "_other"))
+    if not (pairs["pearson_r"] * pairs["pearson_r_other"]).notna().any():
+        raise ValueError(f"no scenario, replicate and trait has an r of both {model!r} and {other!r}")
+    return pairs
+
+
+def paired_each(rows: pd.DataFrame, models: Sequence[str], other: str) -> pd.DataFrame:
+    """`paired` of every one of the models, one after the other, with those that lack the other's r."""
+    return pd.concat([paired(rows, model, other, how="left") for model in models], ignore_index=True)
+
+
+def relative_gain(pairs: pd.DataFrame) -> pd.Series:
+    """Of `paired` rows, the gain in r in units of the other model's r; undefined where that is 0 or less."""
+    other = pairs["pearson_r_other"].where(pairs["pearson_r_other"] > 0)
+    return (pairs["pearson_r"] - other) / other
+
+
+def with_share(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the column `share`: the mean V_A/V_G of their trait, as the figures label it."""
+    return rows.assign(share=rows.groupby("trait")["v_a_over_v_g"].transform("mean").round(4))
+
+
+def shares_of(points: pd.DataFrame) -> pd.Series:
+    """The column `share` by trait."""
+    return points.groupby("trait")["share"].first()
+
+
+def with_pairs_per_individual(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the column `qtl_pairs_per_individual`: all pairs of QTL, interacting or not, over the individuals.
+
+    The study's measure of epistasis (Sandler & York 2025, doi 10.57844/arcadia-25nt-guw3): n_qtl·(n_qtl − 1)/2 / n_individuals.
+    """
+    return rows.assign(qtl_pairs_per_individual=rows["n_qtl"] * (rows["n_qtl"] - 1) / 2 / rows["n_individuals"])
+
+
+def with_ceiling(pairs: pd.DataFrame, ceilings: pd.DataFrame, cell: list[str]) -> pd.DataFrame:
+    """The pairs with the column `ceiling`: the mean of that of `ceilings` with the same values in the columns `cell`, or empty."""
+    means = ceilings.groupby(cell)["ceiling"].mean().reset_index()
+    return pairs.merge(means, on=cell, how="left")

@@ -1,0 +1,50 @@
+"""The stage of every fit: from a dataset file to the model's table, and its further tables beside that."""
+
+import csv
+from pathlib import Path
+
+from gpatlas.data.dataset import Dataset
+from gpatlas.data.population import Population
+from gpatlas.models.evaluation import evaluate
+from gpatlas.models.registry import Model
+from gpatlas.models.scores import Row
+from gpatlas.models.settings import FitSettings
+from gpatlas.needs import check_memory, memory_bytes
+from gpatlas.progress import Progress
+from gpatlas.settings import Size
+from gpatlas.stages import FITS
+
+
+def run(model: Model, settings: FitSettings, source: Path, out: Path, progress: Progress) -> None:
+    """Fit `model` to the dataset `source`; write its table to `out`, and its further tables to `<out>.<name>.csv`.
+
+    Raises ValueError where the memory does not do, DatasetError where the data do not.
+    """
+    with Dataset(source) as data:
+        check_size(model, settings, data)
+        evaluation = evaluate(model, settings, data.population(), progress)
+    for name, table in evaluation.tables.items():
+        table.to_csv(beside(out, name), index=False)
+    write_table(evaluation.rows, out)
+
+
+def check_size(model: Model, settings: FitSettings, data: Dataset | Population) -> None:
+    """Raises ValueError where a fit to `data` needs more memory than there is."""
+    stage, size = FITS[model.name], Size(data.n_individuals, data.n_loci, data.n_traits)
+    check_memory(
+        memory_bytes(stage, settings, size), f"{data.name}: {stage.name} of {size.n_individuals} individuals and {size.n_loci} loci"
+    )
+
+
+def beside(out: Path, what: str) -> Path:
+    """Where a further table goes: `<out>.<what>.csv`, without `out`'s own .csv."""
+    return out.with_name(f"{out.name.removesuffix('.csv')}.{what}.csv")
+
+
+def write_table(rows: list[Row], out: Path) -> None:
+    """CSV; numbers in their shortest exact form, what is missing or NaN empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: value for name, value in row.items() if value == value} for row in rows)

@@ -1,0 +1,1 @@
+"""The models, what they share, and how they are judged."""

@@ -1,0 +1,112 @@
+"""Feature selection: an SGD lasso ranks the one-hot columns, then a linear model and a tuned perceptron use the best of them."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+import pandas as pd
+from torch import nn
+
+from gpatlas.data.effects import Effects
+from gpatlas.data.genotypes import FloatArray, Rows
+from gpatlas.models.contract import FitProgress, Fitted, Part
+from gpatlas.models.inputs import InputColumns
+from gpatlas.models.linear_sgd import sgd_step, shrink_weights
+from gpatlas.models.mlp import mlp_recipe, precision_of
+from gpatlas.models.registry import PrunedSettings
+from gpatlas.models.settings import NeuralSettings
+from gpatlas.models.training import OnEpoch, Recipe, Trained, silent, tell_machine, train_recipe
+from gpatlas.models.tuning import as_on_epoch, choose, suggest_rate
+
+Flags = npt.NDArray[np.bool_]
+
+
+def fit(train: Part, validation: Part, settings: PrunedSettings, progress: FitProgress) -> dict[str, Fitted]:
+    """Three models: lasso, pruned_linear and pruned_mlp; with the last, the tables `trials`, and `columns`: those kept.
+
+    The lasso is fitted once; a trial only chooses how many of its columns a perceptron sees, and the learning rate.
+    """
+    tell_machine(settings, progress, precision=precision_of(settings))
+    lasso = train_lasso(train, validation, settings, None)
+    ranked = rank(importance(lasso), settings.min_importance)
+
+    def with_candidate(candidate: tuple[int, float], on_epoch: OnEpoch) -> Trained[nn.Module]:
+        n_columns, rate = candidate
+        chosen = settings.model_copy(update={"learning_rate": rate})
+        return train_recipe(mlp_recipe(chosen), train, validation, chosen, on_epoch, sorted_columns(ranked, n_columns))
+
+    def suggest(trial: optuna.Trial) -> tuple[int, float]:
+        at_most = trial.suggest_int("max_columns", settings.min_columns, settings.max_columns)
+        return min(at_most, len(ranked)), suggest_rate(trial, settings)
+
+    choice = choose(suggest, lambda candidate, report: with_candidate(candidate, as_on_epoch(report)).training.loss, settings, progress)
+    kept = ranked[: choice.best[0]]
+    linear = train_lasso(train, validation, settings, sorted_columns(ranked, len(kept)))
+    network = with_candidate(choice.best, silent).fitted()
+    progress(settings.n_trials + 1, settings.n_trials + 1)
+    network = replace(
+        network,
+        columns={**network.columns, "learning_rate": choice.best[1]},
+        tables={"trials": choice.trials, "columns": describe(kept)},
+    )
+    fitted = {"lasso": lasso.fitted(), "pruned_linear": linear.fitted(), "pruned_mlp": network}
+    return {name: replace(one, columns={**one.columns, "n_columns": len(kept)}) for name, one in fitted.items()}
+
+
+def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
+    """With the share of the causal loci that was kept, and, of every kept column, the number of traits that it is causal for."""
+    causal, table = effects.additive != 0, models["pruned_mlp"].tables["columns"]
+    loci = table["locus"].to_numpy() - 1
+    found = {"causal_found": share_of_causal(loci, causal)}
+    judged = {name: replace(fitted, columns={**fitted.columns, **found}) for name, fitted in models.items()}
+    tables = {**models["pruned_mlp"].tables, "columns": table.assign(n_traits_causal=causal[loci].sum(axis=1))}
+    return {**judged, "pruned_mlp": replace(judged["pruned_mlp"], tables=tables)}
+
+
+def train_lasso(train: Part, validation: Part, settings: PrunedSettings, columns: InputColumns | None) -> Trained[nn.Linear]:
+    """A linear model by SGD with an L1 penalty on its weights, not on its bias."""
+    own = NeuralSettings(
+        **settings.model_dump(include={"protocol", "seed", "threads", "device", "batch_size"}),
+        learning_rate=settings.lasso_learning_rate,
+        epochs=settings.lasso_epochs,
+        patience=settings.lasso_patience,
+        min_delta=settings.lasso_min_delta,
+    )
+    recipe = Recipe(nn.Linear, lambda network: sgd_step(network, shrink_weights, settings.lasso_penalty))
+    return train_recipe(recipe, train, validation, own, silent, columns)
+
+
+def importance(lasso: Trained[nn.Linear]) -> FloatArray:
+    """Largest absolute weight over traits of every input column, (2·n_loci,)."""
+    return np.asarray(lasso.network.weight.detach().abs().amax(dim=0).double().cpu())
+
+
+def rank(importance: FloatArray, threshold: float) -> "pd.Series[float]":
+    """The columns above the threshold, the most important first. ValueError where there is none."""
+    ranked = pd.Series(importance).sort_values(ascending=False, kind="stable")
+    ranked = ranked[ranked > threshold]
+    if ranked.empty:
+        raise ValueError(
+            f"min_importance: no column's lasso weight is above {threshold:g}, the largest is {importance.max():.3g}; lower it"
+        )
+    return ranked
+
+
+def sorted_columns(ranked: "pd.Series[float]", n_columns: int) -> InputColumns:
+    """The numbers of the first `n_columns` columns, in the order of the loci."""
+    return np.sort(ranked.index.to_numpy(dtype=np.int64)[:n_columns])
+
+
+def share_of_causal(loci: Rows, causal: Flags) -> FloatArray:
+    """Of every trait's causal loci, the share that is among `loci` (from 0), (T,). `causal`: (n_loci, T)."""
+    kept = np.zeros(len(causal), dtype=bool)
+    kept[loci] = True
+    share: FloatArray = (causal & kept[:, None]).sum(axis=0) / causal.sum(axis=0)
+    return share
+
+
+def describe(kept: "pd.Series[float]") -> pd.DataFrame:
+    """A row per kept column: locus (from 1), allele, importance."""
+    columns = kept.index.to_numpy(dtype=np.int64)
+    return pd.DataFrame({"locus": columns // 2 + 1, "allele": columns % 2, "importance": kept.to_numpy()})

@@ -1,0 +1,278 @@
+"""Iterated screening: the sparse sum of products of two loci that explains a phenotype.
+
+With x = 2·allele − 1 and a constant x_0 = 1, every term is a product x_i·x_j: the intercept (0, 0), the additive effect of a
+locus (0, j), the interaction of a pair (i, j). All terms are scored at once against the residual r of the present fit, by
+z = Σ r·x_i·x_j / (sd(r)·√n), a standard normal number where there is nothing: the largest of N such numbers is near
+sqrt(2·ln N). Terms above a level enter, all are fitted again by least squares, those that fell below the level leave, until
+nothing changes. As terms enter, the residual shrinks, and what was hidden in it comes above the level. For loci without strong
+linkage: of pairs that agree in nearly every individual, any may be the one that is found.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes, blocks, pack
+from gpatlas.models.registry import PairwiseSettings
+
+Terms = npt.NDArray[np.intp]  # (k, 2), the smaller first; 0 is the constant, j the j-th locus
+Singles = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+BLOCK_SIZE = 4096  # individuals held unpacked; a multiple of 8
+LOCUS_BLOCK = 64  # loci of all individuals held unpacked; a multiple of 8
+SCAN_BLOCK = 256  # loci scored against all others at once
+MOST_ROUNDS = 50  # at one threshold
+ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
+JITTER = 1e-6  # on the mean squares of the terms, which are 1
+
+
+@dataclass(frozen=True)
+class SignColumns:
+    """Columns x of −1 and +1 over `n` individuals, as bits, column after column: `bits` (k, ceil(n / 8))."""
+
+    bits: ByteArray
+    n: int
+
+    @classmethod
+    def of(cls, genotypes: Genotypes) -> "SignColumns":
+        """The constant 1, then the loci: (1 + n_loci) columns."""
+        n, n_loci = genotypes.shape
+        bits = np.full((1 + n_loci, -(-n // 8)), 255, np.uint8)
+        for (start, stop), alleles in zip(blocks(n_loci, LOCUS_BLOCK), genotypes.locus_blocks(LOCUS_BLOCK), strict=True):
+            bits[1 + start : 1 + stop] = pack(np.ascontiguousarray(alleles.T))
+        return cls(bits, n)
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def products(self, terms: Terms) -> "SignColumns":
+        """x_i·x_j of every term, which is +1 where the two alleles agree."""
+        return SignColumns(~(self.bits[terms[:, 0]] ^ self.bits[terms[:, 1]]), self.n)
+
+    def alleles(self, start: int, stop: int) -> ByteArray:
+        """0/1, (k, stop − start), of the individuals from `start`, a multiple of 8."""
+        return np.unpackbits(self.bits[:, start // 8 :], axis=1, count=stop - start, bitorder="little")
+
+    def blocks(self) -> Iterator[tuple[slice, Singles]]:
+        """−1 and +1, (k, b), of individuals after individuals, and which these are."""
+        for start, stop in blocks(self.n, BLOCK_SIZE):
+            yield slice(start, stop), signs(self.alleles(start, stop))
+
+    def weighted_sum(self, weights: FloatArray) -> FloatArray:
+        """Σ weight·x of every individual, (n,), for weights (k,)."""
+        total = np.empty(self.n)
+        for rows, x in self.blocks():
+            total[rows] = weights.astype(np.float32) @ x
+        return total
+
+    def dot(self, values: FloatArray) -> FloatArray:
+        """Σ x·value over the individuals, (k,), for values (n,)."""
+        total = np.zeros(len(self))
+        for rows, x in self.blocks():
+            total += x @ values[rows].astype(np.float32)
+        return total
+
+    def cross(self, others: "SignColumns") -> FloatArray:
+        """Σ x·z over the individuals, (k, l), for l other columns z. Single precision holds the whole numbers of a block."""
+        total = np.zeros((len(self), len(others)))
+        for (_, x), (_, z) in zip(self.blocks(), others.blocks(), strict=True):
+            total += x @ z.T
+        return total
+
+    def genotypes(self) -> Genotypes:
+        """The columns as if they were loci: allele 1 for +1."""
+        rows = [pack(np.ascontiguousarray(self.alleles(start, stop).T)) for start, stop in blocks(self.n, BLOCK_SIZE)]
+        return Genotypes(np.concatenate(rows), len(self))
+
+
+def signs(alleles: ByteArray) -> Singles:
+    """0/1 to −1 and +1."""
+    x = alleles.astype(np.float32)
+    x *= 2
+    x -= 1
+    return x
+
+
+@dataclass(frozen=True)
+class ScreenedPart:
+    """Individuals to screen: the `columns` of all of them, and `scanned` (1 + n_loci, n_scanned), x of those that score terms.
+
+    A locus that does not vary is 0 in `scanned`, so that no term with it is ever found. Scores below `lowest_threshold`, a
+    factor on the noise level, are of no interest. `with_loci`: every locus has an additive effect, whatever its score.
+    """
+
+    columns: SignColumns
+    scanned: Singles
+    with_loci: bool
+    lowest_threshold: float
+
+    @classmethod
+    def of(cls, genotypes: Genotypes, with_loci: bool, settings: PairwiseSettings) -> "ScreenedPart":
+        columns = SignColumns.of(genotypes)
+        scanned = signs(columns.alleles(0, min(settings.max_scan_individuals, columns.n)))
+        scanned[1:][np.ptp(scanned[1:], axis=1) == 0] = 0
+        return cls(columns, scanned, with_loci, min(settings.thresholds))
+
+    @property
+    def n_loci(self) -> int:
+        return len(self.columns) - 1
+
+    @cached_property
+    def fixed(self) -> Terms:
+        """The terms of every model: the intercept and, `with_loci`, the additive effects of all loci."""
+        second = np.arange(len(self.columns) if self.with_loci else 1)
+        return np.column_stack([np.zeros_like(second), second])
+
+    @cached_property
+    def fixed_inverse(self) -> FloatArray:
+        """The inverse of the matrix Σ x·x of these terms."""
+        columns = self.columns.products(self.fixed)
+        return np.asarray(np.linalg.inv(with_jitter(columns.cross(columns), columns.n)), np.float64)
+
+    @property
+    def noise_level(self) -> float:
+        """What the largest score of all terms is near, where there is nothing."""
+        return float(np.sqrt(2 * np.log(self.n_loci * (self.n_loci + 1) / 2)))
+
+    def scan(self, residual: FloatArray) -> tuple[Terms, FloatArray]:
+        """The terms whose score is of interest, the strongest first, and the scores' sizes. `residual`: (n,)"""
+        level = self.lowest_threshold * self.noise_level
+        centred = residual[: self.scanned.shape[1]] - residual[: self.scanned.shape[1]].mean()
+        weights = (centred / (np.linalg.norm(centred) or 1)).astype(np.float32)
+        terms, sizes = [np.empty((0, 2), np.intp)], [np.empty(0)]
+        for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
+            scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
+            first, second = np.nonzero(scores > level)
+            upper = first < second
+            first, second = first[upper], second[upper]
+            terms.append(np.column_stack([first, second]) + start)
+            sizes.append(scores[first, second])
+        order = np.argsort(-np.concatenate(sizes), kind="stable")
+        return np.concatenate(terms)[order], np.concatenate(sizes)[order]
+
+
+@dataclass(frozen=True)
+class LeastSquares:
+    """Least squares on `terms`, whose columns are `columns`, of a centred phenotype.
+
+    `inverse` (k, k) is that of the matrix Σ x·x over the individuals, `moments` (k,) are Σ x·phenotype.
+    """
+
+    population: ScreenedPart
+    phenotype: FloatArray
+    terms: Terms
+    columns: SignColumns
+    inverse: FloatArray
+    moments: FloatArray
+
+    @classmethod
+    def start(cls, population: ScreenedPart, phenotype: FloatArray) -> "LeastSquares":
+        """With the terms that never leave."""
+        columns, centred = population.columns.products(population.fixed), phenotype - phenotype.mean()
+        return cls(population, centred, population.fixed, columns, population.fixed_inverse, columns.dot(centred))
+
+    def joined(self, terms: Terms) -> "LeastSquares":
+        """With those terms too, where they are not in the model."""
+        return self.changed(np.ones(len(self.terms), bool), terms[~self.contains(terms)])
+
+    def contains(self, terms: Terms) -> Mask:
+        size = len(self.population.columns)
+        return np.isin(terms @ [size, 1], self.terms @ [size, 1])
+
+    def changed(self, kept: Mask, entering: Terms) -> "LeastSquares":
+        """Without the terms that are not `kept` (k,), and with those `entering`. The products of the kept are not computed again."""
+        fresh, n_kept = self.population.columns.products(entering), int(kept.sum())
+        columns = SignColumns(np.concatenate([self.columns.bits[kept], fresh.bits]), fresh.n)
+        cross = columns.cross(fresh)
+        inverse = bordered(without(self.inverse, kept), cross[:n_kept], with_jitter(cross[n_kept:], fresh.n))
+        moments = np.concatenate([self.moments[kept], fresh.dot(self.phenotype)])
+        return LeastSquares(self.population, self.phenotype, np.concatenate([self.terms[kept], entering]), columns, inverse, moments)
+
+    @cached_property
+    def effects(self) -> FloatArray:
+        """Of the terms, (k,)."""
+        effects: FloatArray = self.inverse @ self.moments
+        return effects
+
+    @cached_property
+    def residual(self) -> FloatArray:
+        """Phenotype − fit, (n,)."""
+        return self.phenotype - self.columns.weighted_sum(self.effects)
+
+    @cached_property
+    def scores(self) -> FloatArray:
+        """Of the terms, (k,): effect / standard error."""
+        variance = self.residual @ self.residual / (self.columns.n - len(self.terms))
+        errors = np.sqrt(variance * self.inverse.diagonal())
+        scores: FloatArray = np.divide(self.effects, errors, out=np.zeros(len(errors)), where=errors > 0)
+        return scores
+
+    @cached_property
+    def candidates(self) -> tuple[Terms, FloatArray]:
+        """Further terms, the strongest first, and the sizes of their scores."""
+        terms, sizes = self.population.scan(self.residual)
+        new = ~self.contains(terms)
+        return terms[new], sizes[new]
+
+    def settled(self, threshold: float, enter: bool = True) -> "LeastSquares":
+        """The model that neither takes in nor loses a term, or that comes up again, at a factor on the noise level.
+
+        Without `enter`, terms only leave.
+        """
+        level, seen, model = threshold * self.population.noise_level, set[bytes](), self
+        for _ in range(MOST_ROUNDS):
+            kept = (np.abs(model.scores) >= level) | (np.arange(len(model.terms)) < len(self.population.fixed))
+            entering = model.entering(level) if enter else model.terms[:0]
+            if kept.all() and not len(entering):
+                break
+            model = model.changed(kept, entering)
+            state = np.sort(model.terms @ [len(self.population.columns), 1]).tobytes()
+            if state in seen:
+                break
+            seen.add(state)
+        return model
+
+    def entering(self, level: float) -> Terms:
+        """The strongest of the candidates above a level, as many as may enter at once."""
+        terms, sizes = self.candidates
+        room = PairwiseSettings.most_terms(self.columns.n, self.population.n_loci) - len(self.terms)
+        return terms[sizes >= level][: max(0, min(room, -(-self.columns.n // ENTERING_SHARE)))]
+
+    def predict(self, columns: SignColumns) -> FloatArray:
+        """Of other individuals, given the columns of their loci: (n,)"""
+        return columns.products(self.terms).weighted_sum(self.effects)
+
+
+def path(model: LeastSquares, thresholds: Sequence[float]) -> Iterator[tuple[float, LeastSquares]]:
+    """What the model becomes at one threshold after the other, down to the lowest and up again.
+
+    On the way up, terms only leave: what a low threshold has brought in by mistake, a higher one sorts out.
+    """
+    for threshold in thresholds:
+        model = model.settled(threshold)
+        yield threshold, model
+    for threshold in thresholds[-2::-1]:
+        model = model.settled(threshold, enter=False)
+        yield threshold, model
+
+
+def with_jitter(matrix: FloatArray, n: int) -> FloatArray:
+    """So that the equations of terms that are equal in all `n` individuals can be solved."""
+    return matrix + JITTER * n * np.eye(len(matrix))
+
+
+def without(inverse: FloatArray, kept: Mask) -> FloatArray:
+    """The inverse of a symmetric matrix, of which only the `kept` rows and columns are left."""
+    across = inverse[np.ix_(kept, ~kept)]
+    smaller: FloatArray = inverse[np.ix_(kept, kept)] - across @ np.linalg.solve(inverse[np.ix_(~kept, ~kept)], across.T)
+    return smaller
+
+
+def bordered(inverse: FloatArray, across: FloatArray, corner: FloatArray) -> FloatArray:
+    """The inverse (k + l, k + l) of a symmetric matrix to which columns were added: `across` (k, l) above `corner` (l, l)."""
+    spread = inverse @ across
+    schur = np.linalg.inv(corner - across.T @ spread)
+    return np.block([[inverse + spread @ schur @ spread.T, -spread @ schur], [-schur @ spread.T, schur]])

@@ -1,0 +1,1 @@
+"""The collected table and the page on a whole run."""

@@ -1,0 +1,308 @@
+"""Configs: every shipped one is valid, grids expand to the study's scenarios, and every fault is named before work starts."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gpatlas.data.settings import ImportSettings, SimulateSettings
+from pipeline.config import load_config
+from pipeline.faults import ConfigError
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+S = "experiments.scaling"
+VALID: dict[str, Any] = {
+    "protocol": "holdout",
+    "experiments": {
+        "scaling": {
+            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+            "simulation": {"rel_aa": [0, 1], "h2": 0.999},
+            "grid": [{"n_individuals": [100, 200], "qtl_pairs_per_individual": [0.5, 2], "replicates": 2}],
+            "models": {"ridge": None, "linear_sgd": {"epochs": 5}, "mlp": {"hidden_size": 8}},
+            "figures": ["1a", "s1"],
+        }
+    },
+}
+
+
+def write(folder: Path, content: Any) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def changed(key: str, value: Any) -> dict[str, Any]:
+    """VALID with one value replaced; `key` is dotted, numbers index lists. A value of ... removes the key."""
+    content = copy.deepcopy(VALID)
+    *parents, last = key.split(".")
+    place: Any = content
+    for part in parents:
+        place = place[int(part) if isinstance(place, list) else part]
+    if value is ...:
+        del place[last]
+    else:
+        place[int(last) if isinstance(place, list) else last] = value
+    return content
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configs_are_valid(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+    assert config.scenarios
+    expected = {"1a", "1b", "accessory_mlp", "accessory_linear", "s1"} | (set() if path.stem == "alphasimr" else {"2", "3"})
+    expected |= {"4", "5"} if path.stem in ("demo", "reduced", "test") else set()
+    assert {figure for _, figure in config.figures} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "experiment", "scenarios", "ridge_fits"),
+    [
+        ("paper", "scaling", 280, 200),
+        ("paper", "dilution", 40, 40),
+        ("paper", "pleiotropy", 250, 250),
+        ("reduced", "scaling", 200, 200),
+        ("reduced", "pleiotropy", 300, 300),
+        ("reduced", "limits", 130, 130),
+        ("alphasimr", "scaling", 3, 3),
+    ],
+)
+def test_size_of_the_study(name: str, experiment: str, scenarios: int, ridge_fits: int) -> None:
+    config = load_config(CONFIGS / f"{name}.yaml", (experiment,))
+    assert config.name == f"{name}-{experiment}"
+    assert len({scenario.name for scenario in config.scenarios}) == scenarios
+    assert sum("ridge" in dict(scenario.models) for scenario in config.scenarios) == ridge_fits
+    protocols = {settings.identity()["protocol"] for scenario in config.scenarios for _, settings in scenario.models}
+    assert protocols == {"holdout" if experiment == "limits" else "paper"}
+
+
+def test_paper_has_the_published_qtl_counts() -> None:
+    counts: dict[int, list[int]] = {}
+    for scenario in load_config(CONFIGS / "paper.yaml", ("scaling",)).scenarios:
+        counts.setdefault(scenario.simulation.n_individuals, []).append(scenario.simulation.n_qtl)
+    assert sorted(set(counts[1000])) == [16, 22, 26, 32, 46, 64, 90, 120, 156, 202]
+    assert sorted(set(counts[10_000])) == [46, 64, 78, 102, 142, 202, 284, 376, 490, 634]
+    assert sorted(set(counts[1_000_000])) == [448, 634, 776, 1002, 1416, 2002, 2830, 3742, 4900, 6326]
+    assert {n: len(of_size) for n, of_size in counts.items()} == {1000: 100, 10_000: 100, 100_000: 50, 1_000_000: 30}
+
+
+def test_paper_is_570_scenarios_without_the_savings_that_the_study_lacks() -> None:
+    config = load_config(CONFIGS / "paper.yaml")
+    assert len({(scenario.experiment, scenario.name) for scenario in config.scenarios}) == 570
+    tuned = [
+        settings
+        for scenario in config.scenarios
+        for name, settings in scenario.models
+        if scenario.experiment != "scaling" and name != "ridge"
+    ]
+    assert not any(settings.identity()["reuse_trials"] or settings.identity()["prune_trials"] for settings in tuned)
+    assert all(settings.identity().get("tune", True) for settings in tuned)
+
+
+def test_experiments_can_be_run_alone() -> None:
+    config = load_config(CONFIGS / "demo.yaml", ("dilution", "pleiotropy"))
+    assert config.name == "demo-dilution-pleiotropy"
+    assert {scenario.experiment for scenario in config.scenarios} == {"dilution", "pleiotropy"}
+    assert [figure for _, figure in config.figures] == ["2", "3"]
+    with pytest.raises(ConfigError, match=r"experiments: 'dilutoin' is none of them, did you mean 'dilution'\?"):
+        load_config(CONFIGS / "demo.yaml", ("dilutoin",))
+
+
+def test_a_block_of_the_grid_can_name_its_scenarios_itself() -> None:
+    control = [scenario for scenario in load_config(CONFIGS / "demo.yaml").scenarios if "shared" in scenario.name]
+    assert control[0].name == "qhaplo_20qtl_1000n_0pleio_10trait_shared_rep1"
+    assert all(scenario.simulation.trait_groups() == [(1, 10)] for scenario in control)
+    assert all(scenario.simulation.genetic_correlation == 0 for scenario in control)
+
+
+def test_grid_expands_to_every_combination(tmp_path: Path) -> None:
+    config = load_config(write(tmp_path, VALID))
+    assert [scenario.name for scenario in config.scenarios] == [
+        f"qhaplo_{n_qtl}qtl_{n}n_rep{replicate}" for n, n_qtl in ((100, 12), (100, 22), (200, 16), (200, 30)) for replicate in (1, 2)
+    ]
+    first = config.scenarios[0]
+    assert first.simulation == SimulateSettings(n_individuals=100, n_loci=12, n_qtl=12, rel_aa=(0, 1), h2=0.999, seed=1)
+    assert dict(first.models)["mlp"].identity()["hidden_size"] == 8
+    assert [settings.identity()["seed"] for _, settings in config.scenarios[1].models] == [2, 2, 2]
+
+
+def test_grids_of_the_other_experiments(tmp_path: Path) -> None:
+    content = changed("experiments.scaling.grid", [{"n_individuals": 300, "n_qtl": 10, "n_loci": [10, 25], "replicates": [3]}])
+    content["experiments"]["scaling"]["scenario"] = "qhaplo_{n_qtl}qtl_{n_loci}marker_{n_individuals}n_rep{replicate}"
+    content["experiments"]["pleiotropy"] = {
+        "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_{genetic_correlation:g}pleio_{n_traits}trait_rep{replicate}",
+        "simulation": {"rel_aa": [1], "n_traits": 10},
+        "grid": [
+            {"n_individuals": 300, "n_qtl": 10, "genetic_correlation": [0.25, 0.95]},
+            {"n_individuals": 300, "n_qtl": 10, "independent": True},
+        ],
+        "models": {"ridge": {}},
+    }
+    assert [scenario.name for scenario in load_config(write(tmp_path, content)).scenarios] == [
+        "qhaplo_10qtl_10marker_300n_rep3",
+        "qhaplo_10qtl_25marker_300n_rep3",
+        "qhaplo_10qtl_300n_0.25pleio_10trait_rep1",
+        "qhaplo_10qtl_300n_0.95pleio_10trait_rep1",
+        "qhaplo_10qtl_300n_0pleio_10trait_rep1",
+    ]
+
+
+def test_an_experiment_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
+    content = changed("experiments.scaling.protocol", "paper")
+    content["experiments"]["other"] = VALID["experiments"]["scaling"] | {"figures": []}
+    content["experiments"]["scaling"]["models"]["ridge"] = {"protocol": "holdout"}
+    found = {
+        (scenario.experiment, model, settings.identity()["protocol"])
+        for scenario in load_config(write(tmp_path, content)).scenarios
+        for model, settings in scenario.models
+    }
+    assert found == {
+        *(("other", model, "holdout") for model in ("ridge", "linear_sgd", "mlp")),
+        *(("scaling", model, "paper") for model in ("linear_sgd", "mlp")),
+        ("scaling", "ridge", "holdout"),
+    }
+
+
+def test_any_experiment_may_draw_a_figure_whose_models_it_has(tmp_path: Path) -> None:
+    content = changed(f"{S}.models.pruned", None)
+    content["experiments"]["linked"] = content["experiments"]["scaling"] | {"figures": ["1a", "2", "4"], "further_models": ["pruned_mlp"]}
+    config = load_config(write(tmp_path, content))
+    assert config.figures == (("scaling", "1a"), ("scaling", "s1"), ("linked", "1a"), ("linked", "2"), ("linked", "4"))
+    assert config.further_models == {"scaling": (), "linked": ("pruned_mlp",)}
+
+
+def test_import_checks_sizes_of_the_files() -> None:
+    config = load_config(CONFIGS / "alphasimr.yaml")
+    assert config.stage.name == "import-alphasimr"
+    assert config.data_settings(config.scenarios[2]) == ImportSettings(
+        scenario="qhaplo_90qtl_1000n_rep1", n_individuals=1000, n_loci=90, n_qtl=90, rel_aa=(0, 0.1, 0.5, 1, 3), h2=0.999
+    )
+
+
+def test_numbers_in_exponent_form(tmp_path: Path) -> None:
+    text = yaml.safe_dump(VALID).replace("hidden_size: 8", "learning_rate: 5e-4")
+    assert dict(load_config(write(tmp_path, text)).scenarios[0].models)["mlp"].identity()["learning_rate"] == 5e-4
+
+
+FAULTS = [
+    ("protocl", "paper", "protocl: unknown key, did you mean 'protocol'? (allowed: device, experiments, "),
+    ("protocol", "both", "protocol: must be 'holdout' or 'paper', got 'both'"),
+    ("device", "gpu", "device: must be 'auto', 'cpu' or 'cuda', got 'gpu'"),
+    ("threads", 0, "threads: must be greater than or equal to 1, got 0"),
+    ("threads", "two", "threads: must be a valid integer, got 'two'"),
+    ("runner", "slurm", "runner: must be 'local' or 'docker', got 'slurm'"),
+    ("simulator", "msprime", "simulator: must be 'native', 'alphasimr' or 'import', got 'msprime'"),
+    ("memory_gb", -1, "memory_gb: must be greater than or equal to 0, got -1"),
+    ("simulator", "import", "source: is required with simulator 'import'"),
+    ("source", "data", "source: goes with simulator 'import', not 'native'"),
+    ("experiments", {}, "experiments: Dictionary must have at least 1 item"),
+    ("experiments", ..., "experiments: is required"),
+    (
+        S,
+        None,
+        "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, protocol, figures, ",
+    ),
+    ("experiments.a/b", {}, "experiments.a/b: an experiment is named by letters, digits"),
+    (
+        "experiments.collected",
+        {},
+        "experiments.collected: an experiment is named by letters, digits, '_', '-' and '.', and not 'collected'",
+    ),
+    (f"{S}.grid", [], f"{S}.grid: List must have at least 1 item"),
+    (f"{S}.protocol", "both", f"{S}.protocol: must be 'holdout' or 'paper', got 'both'"),
+    (f"{S}.modells", {}, f"{S}.modells: unknown key, did you mean 'models'?"),
+    (f"{S}.scenario", "rep{replicat}", f"{S}.scenario: unknown parameter 'replicat' in 'rep{{replicat}}', did you mean 'replicate'?"),
+    (f"{S}.scenario", "rep{replicate", f"{S}.scenario: expected '}}' before end of string, got 'rep{{replicate'"),
+    (f"{S}.scenario", "rep{replicate:x.y}", f"{S}.scenario: Invalid format specifier 'x.y'"),
+    (f"{S}.scenario", "a/rep{replicate}", f"{S}.scenario: is the name of a folder, so it holds no '/'"),
+    (f"{S}.scenario", "rep{replicate}", f"{S}.scenario: two scenarios are named 'rep1'; name every parameter that the grid varies"),
+    (f"{S}.grid.0.n_individual", 5, f"{S}.grid.0.n_individual: unknown key, did you mean 'n_individuals'?"),
+    (f"{S}.grid.0.seed", 5, f"{S}.grid.0.seed: unknown key"),
+    (f"{S}.grid.0.n_individuals", 1, f"{S}.grid.0.n_individuals: must be greater than or equal to 2, got 1"),
+    (f"{S}.grid.0.n_individuals", [100, 1e5], f"{S}.grid.0.n_individuals: must be a valid integer, got 100000.0"),
+    (f"{S}.grid.0.n_individuals", [], f"{S}.grid.0.n_individuals: must have at least one value, got []"),
+    (f"{S}.grid.0.n_individuals", 8, f"{S}.models.ridge: n_individuals 8 leaves a validation part of 1 under protocol 'holdout'"),
+    (f"{S}.grid.0.replicates", 0, f"{S}.grid.0.replicates: must be a number of replicates or a list of replicate numbers"),
+    (f"{S}.grid.0.qtl_pairs_per_individual", -1, f"{S}.grid.0.qtl_pairs_per_individual: must be a number greater than 0, got -1"),
+    (f"{S}.grid.0.n_qtl", 10, f"{S}.grid.0.qtl_pairs_per_individual: n_qtl is given as well; give one of the two"),
+    (f"{S}.grid.0", {"n_qtl": 11}, f"{S}.grid.0.n_qtl: must be even (loci are cut into pairs), got 11"),
+    (f"{S}.grid.0", {"n_qtl": 12, "n_loci": 10}, f"{S}.grid.0.n_qtl: must be at most n_loci (10), got 12"),
+    (f"{S}.grid.0.n_traits", 10, f"{S}.grid.0.n_traits: goes with a single rel_aa, got 2 values of rel_aa"),
+    (f"{S}.simulation.h2", 1.5, f"{S}.grid.0.h2: must be less than or equal to 1, got 1.5"),
+    (f"{S}.simulation.rel_aa", [0, -1], f"{S}.grid.0.rel_aa.1: must be greater than or equal to 0, got -1"),
+    (
+        f"{S}.simulation",
+        {"rel_aa": [1], "n_traits": 10, "genetic_correlation": -0.5},
+        f"{S}.grid.0.genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1,",
+    ),
+    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: egblup, linear_sgd, mlp, pairwise, pruned, ridge)"),
+    (f"{S}.models.mlp", "tuned", f"{S}.models.mlp: must be a mapping of settings, got 'tuned'"),
+    (f"{S}.models.mlp.hiden_size", 8, f"{S}.models.mlp.hiden_size: unknown key, did you mean 'hidden_size'?"),
+    (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
+    (f"{S}.models.mlp.seed", 3, f"{S}.models.mlp.seed: is the replicate number; choose replicates in the grid"),
+    (f"{S}.models.mlp.max_n_individuals", "many", f"{S}.models.mlp.max_n_individuals: must be a whole number, got 'many'"),
+    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1)"),
+    (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' needs the model pruned, which is not among this experiment's models"),
+    (f"{S}.further_models", ["ridge", "lassso"], f"{S}.further_models.1: 'lassso' is no model, did you mean 'lasso'? (allowed: egblup, "),
+    (
+        f"{S}.further_models",
+        ["lasso"],
+        f"{S}.further_models.0: 'lasso' is a result of the model 'pruned', which is not among this experiment's models",
+    ),
+    (f"{S}.further_models", ["pruned"], f"{S}.further_models.0: 'pruned' is no model, did you mean 'pruned_mlp'? (allowed: "),
+    (f"{S}.further_models", ["egblup"], f"{S}.further_models.0: 'egblup' is not among this experiment's models"),
+    (f"{S}.models", {"mlp": None}, f"{S}.figures.0: figure '1a' needs the model linear_sgd, which is not among this experiment's models"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), FAULTS, ids=[f"{key}={value}"[:60] for key, value, _ in FAULTS])
+def test_faults_are_named(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    path = write(tmp_path, changed(key, value))
+    with pytest.raises(ConfigError) as fault:
+        load_config(path)
+    assert any(line.startswith(f"{path}: {message}") for line in str(fault.value).splitlines()), fault.value
+
+
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    content = changed(f"{S}.models.mlp.hiden_size", 8)
+    content["experiments"]["scaling"]["figures"] = ["1c"]
+    content["experiments"]["scaling"]["grid"][0]["replicates"] = "ten"
+    with pytest.raises(ConfigError) as fault:
+        load_config(write(tmp_path, content))
+    assert [line.split(": ")[1] for line in str(fault.value).splitlines()] == [
+        f"{S}.models.mlp.hiden_size",
+        f"{S}.grid.0.replicates",
+        f"{S}.figures.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("protocol: paper\nprotocol: holdout\n", "is not valid YAML: key 'protocol' is given twice in"),
+        ("experiments: [\n", "is not valid YAML: while parsing a flow node"),
+        ("- protocol\n", "must be a mapping with the key 'experiments', got list"),
+        ("", "must be a mapping with the key 'experiments', got NoneType"),
+    ],
+)
+def test_broken_files(tmp_path: Path, text: str, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as fault:
+        load_config(path)
+    assert str(fault.value).startswith(f"{path}: {message}")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file or directory"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_missing_source_and_missing_texts(tmp_path: Path) -> None:
+    content = {**VALID, "simulator": "import", "source": "data"}
+    with pytest.raises(ConfigError, match="source: 'data' does not exist"):
+        load_config(write(tmp_path, content))
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ConfigError, match=r"source: .*holds no qhaplo_\d+qtl_100n_rep1_eff.txt"):
+        load_config(write(tmp_path, content))

@@ -1,0 +1,429 @@
+"""The driver, run as a person runs it: what it makes, what it reuses, what it says, and what it survives."""
+
+import base64
+import json
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, entries, processes, run, start, table, wait_for, write_study
+from luigi.rpc import RemoteScheduler
+from PIL import Image
+
+from gpatlas.report.run_record import RunRecord
+from gpatlas.settings import build
+from pipeline import RunAll
+
+FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3", "4", "5"]
+TEST_CONFIG = PROJECT / "configs" / "test.yaml"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Results of configs/test.yaml, and what the run printed."""
+    results = tmp_path_factory.mktemp("test")
+    code, output = run(TEST_CONFIG, results)
+    assert code == 0, output
+    return results, output
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The table of the ridge study, from a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = run(write_study(folder / "study.yaml", RIDGE_STUDY), folder / "results")
+    assert code == 0, output
+    return table(folder / "results", "study")
+
+
+def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:
+    results, output = finished
+    for name in ("results.csv", *(f"figures/figure_{figure}.png" for figure in FIGURES), "run.json", "report.html"):
+        assert (results / "test" / name).is_file()
+        assert str(results / "test" / name) in output
+    assert output.splitlines()[-1] == str(results / "test" / "report.html")
+    assert "[49/49]" in output
+    assert "luigi" not in output.lower().replace("luigi's log", "").replace("luigi.log", "")
+    assert "Done scheduling tasks" in (results / "test" / "luigi.log").read_text()
+
+
+def test_the_table_has_a_row_per_scenario_model_and_trait(finished: tuple[Path, str]) -> None:
+    published = table(finished[0], "test")
+    assert list(published.columns[:5]) == ["experiment", "scenario", "replicate", "model", "trait"]
+    further = {"scaling": {"linear_sgd"}, "dilution": {"lasso", "pruned_linear", "pruned_mlp"}}
+    for experiment, traits in (("scaling", [1, 2]), ("dilution", [1, 2]), ("pleiotropy", [1, 2, 3]), ("limits", [1, 2])):
+        rows = published[published["experiment"] == experiment]
+        assert all(list(found) == traits for _, found in rows.groupby(["scenario", "model"])["trait"])
+        assert set(rows["model"]) == {"ridge", "egblup", "mlp", "pairwise"} | further.get(experiment, set())
+    assert sorted(published.loc[published["experiment"] == "scaling", "n_qtl"].unique()) == [16, 30]
+    assert published.loc[published["rel_aa"] == 0, "v_a_over_v_g"].eq(1).all()
+    assert published.query("model == 'ridge' and rel_aa == 0 and h2 > 0.99")["pearson_r"].gt(0.99).all()
+
+
+def test_tables_beside_a_result_are_kept(finished: tuple[Path, str]) -> None:
+    (folder,) = (finished[0] / "store" / "dilution" / "qhaplo_10qtl_40marker_300n_rep1").glob("pruned-*")
+    columns, published = pd.read_csv(folder / "table.columns.csv"), table(finished[0], "test")
+    assert len(pd.read_csv(folder / "table.trials.csv")) == 3
+    assert published.loc[published["model"] == "pruned_mlp", "n_columns"].eq(len(columns)).all()
+
+
+def test_figures_are_sharp(finished: tuple[Path, str]) -> None:
+    for figure in FIGURES:
+        with Image.open(finished[0] / "test" / "figures" / f"figure_{figure}.png") as image:
+            assert image.info["dpi"][0] >= 149
+
+
+def reported(results: Path) -> RunRecord:
+    """What the driver told the report that it published last."""
+    key = json.loads((results / "test" / "run.json").read_text())["published"]["report.html"]
+    return build(RunRecord, json.loads((results / "store" / "collected" / "test" / f"report-{key}" / "run.json").read_text()))
+
+
+def test_the_report_holds_every_figure_and_what_the_run_was(finished: tuple[Path, str]) -> None:
+    results, record = finished[0], reported(finished[0])
+    page = (results / "test" / "report.html").read_text()
+    for figure in FIGURES:
+        png = (results / "test" / "figures" / f"figure_{figure}.png").read_bytes()
+        assert f"data:image/png;base64,{base64.b64encode(png).decode()}" in page
+    assert record.command in page
+    assert "0 reused" in page
+    assert (len(record.stages), {stage.session for stage in record.stages}) == (48, {record.session})
+    assert record.content == yaml.safe_load(TEST_CONFIG.read_text())
+    assert all(stage.peak_memory_mb and stage.wall_seconds and stage.versions["gpatlas"] for stage in record.stages)
+
+
+def test_provenance_tells_how_to_repeat_a_stage(finished: tuple[Path, str], tmp_path: Path) -> None:
+    (folder,) = (finished[0] / "store" / "scaling" / "qhaplo_16qtl_200n_rep1").glob("ridge-*")
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["settings"]["protocol"] == "holdout"
+    assert provenance["exit_code"] == 0
+    assert provenance["wall_seconds"] > 0
+    assert provenance["peak_memory_mb"] > 10
+    assert set(provenance["versions"]) == {"gpatlas", "h5py", "numpy"}
+    assert folder.name == f"ridge-{provenance['key']}"
+    assert list(provenance["ingredients"]["inputs"]) == ["data"]
+    subprocess.run(shlex.split(provenance["command"]), cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
+    repeated, original = pd.read_csv(tmp_path / "table.csv"), pd.read_csv(folder / "table.csv")
+    pd.testing.assert_frame_equal(repeated.drop(columns="seconds"), original.drop(columns="seconds"))
+
+
+def test_a_second_run_executes_nothing(finished: tuple[Path, str]) -> None:
+    before = entries(finished[0])
+    code, output = run(TEST_CONFIG, finished[0])
+    assert code == 0
+    assert output.startswith("nothing to do: all 49 stages are done")
+    assert entries(finished[0]) == before
+
+
+def test_a_changed_setting_reruns_what_follows_from_it(finished: tuple[Path, str], tmp_path: Path) -> None:
+    results, before = finished[0], entries(finished[0])
+    text = TEST_CONFIG.read_text().replace("mlp: {hidden_size: 32", "mlp: {learning_rate: 0.02, hidden_size: 32", 1)
+    (tmp_path / "test.yaml").write_text(text)
+    _, plan = run(tmp_path / "test.yaml", results, task="Plan")
+    assert re.search(r"49 stages: 36 done, 13 to do", plan)
+    code, output = run(tmp_path / "test.yaml", results)
+    assert code == 0, output
+    assert output.count("(again: learning_rate 0.01 → 0.02)") == 2
+    assert "results  " in output
+    new = {re.sub(r"-[0-9a-f]{12}$", "", name.removeprefix("store/")) for name in entries(results).keys() - before.keys()}
+    scenarios = {f"scaling/qhaplo_{n_qtl}qtl_200n_rep1/mlp" for n_qtl in (16, 30)}
+    assert new == scenarios | {"collected/test/results", "collected/test/report"} | {
+        f"collected/test/figure_{figure}" for figure in FIGURES
+    }
+    assert {name: time for name, time in entries(results).items() if name in before} == before
+    again = [stage.name for stage in reported(results).stages if stage.session == reported(results).session]
+    assert sorted(again) == sorted(["mlp", "mlp", "results", *(f"figure_{figure}" for figure in FIGURES)])
+
+
+def test_a_damaged_result_is_made_again(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    assert run(config, tmp_path / "results")[0] == 0
+    (damaged,) = (tmp_path / "results" / "store" / "scaling" / "qhaplo_10qtl_200n_rep1").glob("ridge-*/table.csv")
+    damaged.unlink()
+    (tmp_path / "results" / "study" / "results.csv").unlink()
+    (collected,) = (tmp_path / "results" / "store" / "collected" / "study").glob("results-*/table.csv")
+    collected.unlink()
+    code, output = run(config, tmp_path / "results")
+    assert code == 0, output
+    assert "qhaplo_10qtl_200n_rep1 ridge" in output
+    assert "(again: table.csv is gone)" in output
+    pd.testing.assert_frame_equal(table(tmp_path / "results", "study"), undisturbed)
+
+
+@pytest.mark.parametrize("finished_stages", [0, 1, 4, 8])
+def test_a_killed_driver_leaves_nothing_behind_and_a_rerun_ends_the_same(
+    tmp_path: Path, undisturbed: pd.DataFrame, finished_stages: int
+) -> None:
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    driver = start(config, results, *LOCAL)
+    assert driver.stdout is not None
+    for _ in range(finished_stages + 1):  # the first line says what is to do
+        assert driver.stdout.readline()
+    if finished_stages < 8:
+        wait_for(lambda: processes("gpatlas", str(results)))
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not processes(str(results)))
+    code, output = run(config, results)
+    assert code == 0, output
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+    assert not [name for name in entries(results) if name.endswith((".part", ".failed"))]
+
+
+SLOW_STUDY: dict[str, Any] = {
+    "protocol": "paper",
+    "experiments": {
+        "scaling": {
+            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+            "grid": [{"n_individuals": 3000, "n_qtl": 400, "replicates": 1}],
+            "models": {"ridge": {"n_splits": 4}},
+        }
+    },
+}
+
+
+def test_a_killed_stage_is_run_again(tmp_path: Path) -> None:
+    config, results = write_study(tmp_path / "study.yaml", SLOW_STUDY), tmp_path / "results"
+    driver = start(config, results, *LOCAL)
+    (stage,) = wait_for(lambda: processes("fit-ridge", str(results)))
+    os.kill(stage, signal.SIGKILL)
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, output
+    assert "ridge: was killed by signal 9" in output
+    code, _ = run(config, tmp_path / "again")
+    assert code == 0
+    pd.testing.assert_frame_equal(table(results, "study"), table(tmp_path / "again", "study"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_stop_everything(tmp_path: Path, number: signal.Signals) -> None:
+    config, results = write_study(tmp_path / "study.yaml", SLOW_STUDY), tmp_path / "results"
+    driver = start(config, results, *LOCAL)
+    wait_for(lambda: processes("fit-ridge", str(results)))
+    driver.send_signal(number)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, output
+    assert "interrupted; what was finished is kept" in output
+    assert not processes("gpatlas", str(results))
+
+
+def test_a_failed_stage_is_explained_and_others_still_run(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
+    source = tmp_path / "texts"
+    _make_texts(source, ["qhaplo_46qtl_1000n_rep1", "qhaplo_46qtl_1000n_rep2"])
+    phenotypes = source / "qhaplo_46qtl_1000n_rep1_p.txt"
+    intact = phenotypes.read_text()
+    lines = intact.splitlines()
+    lines[7] = "7 NA " + lines[7].split(" ", 2)[2]
+    phenotypes.write_text("\n".join(lines) + "\n")
+    study = {
+        "simulator": "import",
+        "source": "texts",
+        "experiments": {
+            "scaling": {
+                "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+                "grid": [{"n_individuals": 1000, "n_qtl": 46, "replicates": 2}],
+                "models": {"ridge": None},
+            }
+        },
+    }
+    config, results = write_study(tmp_path / "study.yaml", study), tmp_path / "results"
+    code, output = run(config, results)
+    assert code == 1
+    assert "FAILED scaling/qhaplo_46qtl_1000n_rep1 import-alphasimr: ended with exit code 1" in output
+    assert output.count("FAILED") == 1
+    assert re.search(r"Error: .*qhaplo_46qtl_1000n_rep1_p\.txt.* line 8.*missing", output)
+    assert "qhaplo_46qtl_1000n_rep2 ridge" in output
+    assert "not finished: 4 stages are not done, 1 failed" in output
+    (log,) = re.findall(r"^  log: +(\S+)", output, re.MULTILINE)
+    assert "missing" in Path(log).read_text()
+    (repeat,) = re.findall(r"^  repeat: (.+)", output, re.MULTILINE)
+    again = subprocess.run(shlex.split(repeat), cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "line 8" in again.stderr
+    phenotypes.write_text(intact)
+    code, output = run(config, results)
+    assert code == 0, output
+    assert len(table(results, "study")) == 10
+
+
+def _make_texts(folder: Path, scenarios: list[str]) -> None:
+    with tarfile.open(PROJECT / "tests" / "data" / "alphasimr_scaling_input.tar.xz") as archive:
+        members = [member for member in archive if member.name.rsplit("_", 1)[0] in scenarios]
+        archive.extractall(folder, members, filter="data")
+
+
+def test_a_wrong_config_ends_before_any_work(tmp_path: Path) -> None:
+    config = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "protocl": "paper"})
+    code, output = run(config, tmp_path / "results")
+    assert code == 2
+    assert output.startswith(f"{config}: protocl: unknown key, did you mean 'protocol'?")
+    assert "Traceback" not in output
+    assert not (tmp_path / "results").exists()
+
+
+def test_plan_counts_and_runs_nothing(tmp_path: Path) -> None:
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    code, output = run(config, tmp_path / "results", task="Plan")
+    assert code == 0
+    assert f"{config}: 4 scenarios, 10 stages: 0 done, 10 to do" in output
+    assert re.search(r"simulate +0 done +4 to do", output)
+    assert "scaling/qhaplo_20qtl_200n_rep2  200 20 20; 0/2" in output
+    assert re.search(r"disk: 0\.[12] MB for the datasets to make", output)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_terminal_sees_progress_and_the_time_left(tmp_path: Path) -> None:
+    config = write_study(tmp_path / "study.yaml", SLOW_STUDY)
+    ours, theirs = pty.openpty()
+    driver = start(config, tmp_path / "results", *LOCAL, stdout=theirs, stderr=theirs, text=False, env={**ENVIRONMENT, "TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            block = os.read(ours, 65536)
+        except OSError:  # the terminal's other end is closed
+            break
+        shown += block
+    assert driver.wait() == 0
+    text = shown.decode()
+    assert re.search(r"stages.* 1/4", text)
+    assert "min left" in text
+    assert re.search(r"qhaplo_400qtl_3000n_rep1 ridge.* [1-4]/4", text)
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[list[str]]:
+    """A luigid of our settings that gives a lost driver up after two seconds; yields the flags that lead to it."""
+    config = tmp_path / "luigid.cfg"
+    config.write_text(re.sub(r"worker_disconnect_delay = \d+", "worker_disconnect_delay = 2", (PROJECT / "luigi.cfg").read_text()))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1", "--port", str(port)]
+    environment = {**ENVIRONMENT, "LUIGI_CONFIG_PATH": str(config)}
+    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: _answers(port))
+    yield ["--scheduler-host", "127.0.0.1", "--scheduler-port", str(port)]
+    server.terminate()
+    server.wait()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_two_drivers_share_the_work(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    drivers = [start(config, results, *scheduler) for _ in range(2)]
+    outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], outputs
+    ran = [label for output in outputs for label in re.findall(r"^\[\d+/\d+\] (\S+ \S+)", output, re.MULTILINE)]
+    assert len(ran) == len(set(ran)) == 10
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_a_driver_killed_under_luigid_is_replaced(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    driver = start(config, results, *scheduler)
+    wait_for(lambda: processes("fit-ridge", str(results)))
+    driver.kill()
+    driver.communicate()
+    second = start(config, results, *scheduler)
+    output, _ = second.communicate(timeout=120)
+    assert second.returncode == 0, output
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_a_stage_that_a_lost_driver_finished_is_not_waited_for(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
+    """The driver died between a stage's end and its report: to luigid the stage still runs."""
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    assert run(config, results)[0] == 0
+    shutil.rmtree(results / "study")
+    shutil.rmtree(results / "store" / "collected")
+    (fitted,) = (results / "store" / "scaling" / "qhaplo_10qtl_200n_rep1").glob("ridge-*")
+    shutil.rmtree(fitted)
+    finished = next(task for task in RunAll(config=config, results=results).stages() if task.label.endswith("10qtl_200n_rep1 simulate"))
+    server = RemoteScheduler(f"http://127.0.0.1:{scheduler[-1]}/")
+    server.add_task(worker="lost", task_id=finished.task_id, family="Data", status="RUNNING")
+    code, output = run(config, results, *scheduler)
+    assert code == 0, output
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_the_web_view_tells_how_far_a_stage_is_and_where_its_log_lies(tmp_path: Path, scheduler: list[str]) -> None:
+    config, results = write_study(tmp_path / "study.yaml", SLOW_STUDY), tmp_path / "results"
+    driver = start(config, results, *scheduler)
+    server = RemoteScheduler(f"http://127.0.0.1:{scheduler[-1]}/")
+    (shown,) = wait_for(lambda: [task for task in server.task_list("RUNNING", "", search="Fit(").values() if task["status_message"]])
+    assert shown["progress_percentage"] in (25, 50, 75, 100)
+    assert (shown["params"]["scenario"], shown["params"]["model"]) == ("qhaplo_400qtl_3000n_rep1", "ridge")
+    assert re.match(r"[1-4]/4 ", shown["status_message"])
+    log = shown["status_message"].partition("log: ")[2]
+    assert Path(log).is_relative_to(results)
+    assert shown["tracking_url"] == f"file://{log}"
+    assert shown["resources_running"] == {"cpu": 1, "memory_gb": 1, "gpu": 0}
+    driver.communicate(timeout=120)
+    stages = [task for task in server.task_list("DONE", "").values() if task["name"] != "RunAll"]
+    assert len(stages) == 4
+    assert all(Path(task["status_message"].partition("log: ")[2]).is_file() for task in stages)
+
+
+def test_stages_that_do_not_fit_together_wait(tmp_path: Path, scheduler: list[str]) -> None:
+    """The scheduler has 2 GB to share out, a stage needs all of it: with two workers, never two stages at once."""
+    server = RemoteScheduler(f"http://127.0.0.1:{scheduler[-1]}/")
+    for name, amount in (("cpu", 8), ("memory_gb", 2), ("gpu", 0)):
+        server.update_resource(name, amount)
+    config, results = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "memory_gb": 5}), tmp_path / "results"
+    code, output = run(config, results, *scheduler)
+    assert code == 0, output
+    provenances = [json.loads(path.read_text()) for path in results.glob("store/*/*/*/provenance.json")]
+    assert {provenance["needs"]["memory_gb"] for provenance in provenances} == {2}
+    spans = sorted((provenance["started"], provenance["wall_seconds"]) for provenance in provenances)
+    assert len(spans) == 10
+    for (first, seconds), (second, _) in pairwise(spans):
+        assert datetime.fromisoformat(second).timestamp() >= datetime.fromisoformat(first).timestamp() + seconds - 0.01
+
+
+def test_a_missing_scheduler_is_named(tmp_path: Path) -> None:
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    code, output = run(config, tmp_path / "results", "--scheduler-host", "127.0.0.1", "--scheduler-port", "1")
+    assert code == 1
+    assert output.startswith("no scheduler answers at http://127.0.0.1:1/")
+    assert "start one with make scheduler, or add --local-scheduler" in output
+
+
+def test_luigid_forgets_a_failure_of_an_earlier_run(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    blocked = results / "store" / "scaling" / "qhaplo_10qtl_200n_rep1"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where the stage's folder should be")
+    code, output = run(config, results, *scheduler)
+    assert code == 1
+    assert re.search(r"FAILED scaling/qhaplo_10qtl_200n_rep1 simulate: (FileExists|NotADirectory)Error", output)
+    blocked.unlink()
+    code, output = run(config, results, *scheduler)
+    assert code == 0, output
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+@pytest.mark.parametrize(("module", "absent"), [("pipeline", ["torch", "numpy", "pandas", "h5py"]), ("gpatlas", ["luigi", "numpy"])])
+def test_imports_stay_apart(module: str, absent: list[str]) -> None:
+    code = f"import sys, {module}; print([name for name in {absent} if name in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
