@@ -29,6 +29,14 @@ def test_stage_commands_work(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.glob("*.*")} == expected
 
 
+def test_the_notebook_session_works(tmp_path: Path) -> None:
+    (session,) = re.findall(r"^```python\n(.+?)^```", README, re.MULTILINE | re.DOTALL)
+    ended = subprocess.run([sys.executable, "-c", session], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert [word for word in ("ridge", "egblup", "pairwise", "mlp") if word in ended.stdout] == ["ridge", "egblup", "pairwise", "mlp"]
+
+
 def test_docker_commands_work(tmp_path: Path, image: Callable[[str], str], engine: docker.DockerClient) -> None:
     """In a shell, as they stand there; the one in AlphaSimR's image where that is built."""
     commands = re.findall(r"^docker run .+$", README, re.MULTILINE)

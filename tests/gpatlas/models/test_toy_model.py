@@ -83,6 +83,12 @@ def test_it_is_a_command_with_its_flags(project: Path) -> None:
     assert "--protocol" in words
 
 
+def test_it_is_an_estimator_and_can_be_compared(project: Path) -> None:
+    code = "import gpatlas; gpatlas.Toy(weight=1.0); print(gpatlas.compare(gpatlas.simulate(n_individuals=50), ['toy']))"
+    ended = python(project, "-c", code)
+    assert ended.stdout.splitlines()[1].split()[1:3] == ["toy", "1"], ended.stderr
+
+
 def test_the_driver_runs_draws_and_reports_it(project: Path, tmp_path: Path) -> None:
     config = tmp_path / "toys.yaml"
     config.write_text(yaml.safe_dump(STUDY))

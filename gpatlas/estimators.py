@@ -1,0 +1,116 @@
+"""Every model of the registry as a scikit-learn estimator: `fit`, `predict`, `get_params`, for pipelines and cross-validation.
+
+    from sklearn.model_selection import cross_val_score
+    cross_val_score(gpatlas.Ridge(), X, y, cv=10)
+
+X holds the alleles 0 and 1 of haploid individuals, (n, n_loci); y one trait, (n,), or several, (n, T), in any unit.
+"""
+
+from functools import cache
+from inspect import Parameter, Signature
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gpatlas.data.genotypes import FloatArray, Genotypes
+from gpatlas.models.contract import Fit, Fitted, Part
+from gpatlas.models.registry import MODELS, Model
+from gpatlas.models.scale import Scale
+from gpatlas.models.settings import OF_THE_SPLITS
+from gpatlas.settings import build, resolve
+
+FEWEST = 4  # individuals that can be fitted: two to train on, two to choose by
+VALIDATION_SHARE = 0.15
+
+
+class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """What the estimators share. Fitted, an estimator has
+
+    fitted_ : what the fit returned, name to `gpatlas.models.contract.Fitted`; the last one predicts
+    coef_ : additive effects per allele, (n_loci,) or (T, n_loci), where the model has such
+    tables_ : further tables by name (pairs found, trials, …), pandas DataFrames
+    n_features_in_ : number of loci
+    """
+
+    model: Model
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit to alleles X (n, n_loci), each 0 or 1, and phenotypes y, (n,) or (n, T).
+
+        A model that chooses by a validation part takes the last 15 % of the individuals for it. Raises ValueError for values that
+        are missing, alleles other than 0 and 1, fewer than four individuals, and settings that are wrong.
+        """
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=FEWEST)
+        settings = build(self.model.settings, {"protocol": "holdout", **self.get_params()})
+        everyone = Part(self._genotypes(X), np.asarray(y, dtype=np.float64).reshape(len(y), -1))
+        n_train = len(X) - max(2, round(VALIDATION_SHARE * len(X))) if self.model.validates else len(X)
+        rows = np.arange(len(X))
+        train, validation = everyone.rows(rows[:n_train]), everyone.rows(rows[n_train:])
+        scale = Scale.of(train.phenotypes, np.zeros(train.phenotypes.shape[1], dtype=bool))
+        fit: Fit = resolve(self.model.fit)
+        fitted = fit(scale.standard(train), scale.standard(validation), settings, _Silent())
+        self._one_trait = np.ndim(y) == 1
+        self.fitted_: dict[str, Fitted] = {name: scale.back(one) for name, one in fitted.items()}
+        self.tables_ = {name: table for one in self.fitted_.values() for name, table in one.tables.items()}
+        if (coefficients := self._predicting.coefficients) is not None:
+            self.coef_ = coefficients[:, 0] if self._one_trait else coefficients.T
+        return self
+
+    def predict(self, X: Any) -> FloatArray:
+        """Phenotypes of the alleles X (n, n_loci), in the unit of the y that was fitted: (n,), or (n, T) for several traits."""
+        check_is_fitted(self, "fitted_")
+        X = validate_data(self, X, reset=False)
+        predicted = self._predicting.predict(self._genotypes(X))
+        return predicted[:, 0] if self._one_trait else predicted
+
+    @property
+    def _predicting(self) -> Fitted:
+        return list(self.fitted_.values())[-1]
+
+    def _genotypes(self, X: Any) -> Genotypes:
+        wrong = np.argwhere((X != 0) & (X != 1))
+        if len(wrong):
+            row, column = wrong[0]
+            raise ValueError(f"X[{row}, {column}] is {X[row, column]!s}: every value must be an allele, 0 or 1")
+        return Genotypes.of(np.asarray(X, dtype=np.uint8))
+
+
+class _Silent:
+    """A progress that nobody follows."""
+
+    def __call__(self, done: int, total: int, **facts: Any) -> None: ...
+
+    def report(self, **facts: Any) -> None: ...
+
+
+@cache
+def _estimator(model: Model) -> type[Estimator]:
+    """The estimator of a model: its parameters are the model's settings, but for those that say who is tested."""
+    fields = {name: field for name, field in model.settings.model_fields.items() if name not in OF_THE_SPLITS}
+    own = [Parameter(name, Parameter.KEYWORD_ONLY, default=field.default) for name, field in fields.items()]
+
+    def __init__(self: Estimator, **parameters: Any) -> None:
+        given = Signature(own).bind(**parameters)
+        given.apply_defaults()
+        for name, value in given.arguments.items():
+            setattr(self, name, value)
+
+    __init__.__signature__ = Signature([Parameter("self", Parameter.POSITIONAL_OR_KEYWORD), *own])  # type: ignore[attr-defined]
+    described = "\n".join(f"{name} : {field.description}; default {field.default}" for name, field in fields.items())
+    text = f"{model.settings.__doc__}\n\nParameters\n----------\n{described}\n\n{Estimator.__doc__}"
+    members = {"__init__": __init__, "__doc__": text, "__module__": __name__, "model": model}
+    return type(model.class_name, (Estimator,), members)
+
+
+def estimator_classes() -> dict[str, type[Estimator]]:
+    """The estimators of all models, by class name."""
+    return {model.class_name: _estimator(model) for model in MODELS.values()}
+
+
+def __getattr__(name: str) -> type[Estimator]:
+    """So that an estimator can be imported from here, and unpickled."""
+    if not name.startswith("_") and name in (classes := estimator_classes()):
+        return classes[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,181 @@
+"""gpatlas.estimators: scikit-learn's own checks, and the same answers as the fits behind the estimators."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+import gpatlas
+from gpatlas.data.genotypes import Genotypes
+from gpatlas.estimators import Estimator, estimator_classes
+from gpatlas.models.registry import MODELS
+from gpatlas.settings import SettingsError
+
+QUICK: dict[str, dict[str, Any]] = {
+    "Ridge": {"n_penalties": 20},
+    "Egblup": {"n_penalties": 20, "epistatic_weights": (0.0, 0.5)},
+    "Pairwise": {"n_folds": 2, "n_penalties": 20},
+    "LinearSgd": {"epochs": 3},
+    "Mlp": {"epochs": 2, "hidden_size": 8},
+    "Pruned": {
+        "epochs": 2,
+        "hidden_size": 8,
+        "n_trials": 1,
+        "lasso_epochs": 2,
+        "min_importance": 0.0,
+        "min_columns": 2,
+        "max_columns": 8,
+    },
+}
+CLASSES = estimator_classes()
+RANDOM_ALLELES = "its data are made alleles here at random, which say nothing of y"
+EXPECTED_TO_FAIL = {
+    "check_regressors_train": RANDOM_ALLELES,
+    "check_array_api_input": "it is skipped: alleles are packed in numpy",
+}
+OF_SOME = {
+    "Egblup": {"check_fit2d_1feature": "EG-BLUP's relationships need two loci, and it says so"},
+    "Pruned": {"check_methods_subset_invariance": "single precision sums batches of another size in another order: 1e-7"},
+}
+
+
+class OfAnyNumbers:
+    """Stands before an estimator's own check of alleles: scikit-learn's checks bring numbers of every kind."""
+
+    def _genotypes(self, X: Any) -> Genotypes:
+        return Genotypes.of((np.floor(np.asarray(X, dtype=float) * 7.3) % 2).astype(np.uint8))
+
+
+def of_any_numbers(name: str) -> Estimator:
+    cls = CLASSES[name]
+    members = {"__init__": cls.__init__, "__module__": __name__}
+    globals()[name] = type(name, (OfAnyNumbers, cls), members)  # where pickle finds it
+    estimator: Estimator = globals()[name](**QUICK[name])
+    return estimator
+
+
+def alleles_and_trait(n: int = 200, n_loci: int = 12) -> tuple[Any, Any]:
+    random = np.random.default_rng(1)
+    alleles = random.integers(0, 2, (n, n_loci))
+    x = 2 * alleles - 1
+    return alleles, 170 + 10 * (x[:, 0] + x[:, 1] * x[:, 2] + 0.1 * random.standard_normal(n))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_own_checks(name: str) -> None:
+    expected = EXPECTED_TO_FAIL | OF_SOME.get(name, {})
+    failed = {}
+    n_checks = 0
+    for estimator, check in estimator_checks_generator(of_any_numbers(name), legacy=True):
+        n_checks += 1
+        try:
+            check(estimator)
+        except Exception as error:  # whatever it is, it is told below
+            failed[check.func.__name__] = error
+    assert n_checks > 40
+    assert not failed.keys() - expected.keys(), failed
+
+
+def test_every_model_has_one() -> None:
+    assert list(CLASSES) == ["Ridge", "Egblup", "Pairwise", "LinearSgd", "Mlp", "Pruned"]
+    assert [cls.model for cls in CLASSES.values()] == list(MODELS.values())
+    assert gpatlas.LinearSgd is CLASSES["LinearSgd"]
+    assert set(CLASSES) <= set(dir(gpatlas))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_parameters_are_the_models_settings_without_those_of_splits(name: str) -> None:
+    fields = CLASSES[name].model.settings.model_fields
+    estimator = CLASSES[name]()
+    assert set(estimator.get_params()) == set(fields) - {"protocol", "n_splits", "splits"}
+    assert all(value == fields[field].default for field, value in estimator.get_params().items())
+    for field, value in QUICK[name].items():
+        assert clone(CLASSES[name](**QUICK[name])).get_params()[field] == value
+    for field in estimator.get_params():
+        assert f"\n{field} : {fields[field].description}" in (CLASSES[name].__doc__ or "")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_alleles_are_0_and_1(name: str) -> None:
+    alleles, trait = alleles_and_trait(20)
+    alleles[3, 5] = 2
+    with pytest.raises(ValueError, match=r"^X\[3, 5\] is 2: every value must be an allele, 0 or 1$"):
+        CLASSES[name](**QUICK[name]).fit(alleles, trait)
+
+
+def test_settings_are_checked_when_it_is_fitted() -> None:
+    with pytest.raises(SettingsError, match="n_penalties: must be greater than or equal to 1, got 0"):
+        gpatlas.Ridge(n_penalties=0).fit(*alleles_and_trait(20))
+    with pytest.raises(TypeError, match="n_penaltys"):
+        gpatlas.Ridge(n_penaltys=3)
+
+
+def test_unknown_estimator() -> None:
+    with pytest.raises(AttributeError, match="module 'gpatlas' has no attribute 'Rigde'; its estimators: Ridge, Egblup"):
+        _ = gpatlas.Rigde
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_predicts_in_the_unit_of_the_trait(name: str) -> None:
+    """y and 1000·y − 5 have the same predictions but for the unit; a trait alone is what it is beside a copy of it, but for rounding."""
+    alleles, trait = alleles_and_trait()
+    estimator = CLASSES[name](**QUICK[name], threads=1)
+    first = estimator.fit(alleles, trait).predict(alleles)
+    other = clone(estimator).fit(alleles, 1000 * trait - 5).predict(alleles)
+    assert first.shape == (200,)
+    assert abs(first.mean() - trait.mean()) < trait.std()
+    np.testing.assert_allclose(other, 1000 * first - 5, rtol=1e-4)
+
+
+def test_several_traits_keep_their_shape() -> None:
+    alleles, trait = alleles_and_trait()
+    ridge = gpatlas.Ridge().fit(alleles, np.column_stack([trait, -trait, trait**2]))
+    assert ridge.predict(alleles).shape == (200, 3)
+    assert ridge.coef_.shape == (3, 12)
+    np.testing.assert_allclose(ridge.coef_[1], -ridge.coef_[0])
+    np.testing.assert_allclose(ridge.predict(alleles)[:, 0], gpatlas.Ridge().fit(alleles, trait).predict(alleles))
+
+
+def test_coefficients_are_per_allele_in_the_unit_of_the_trait() -> None:
+    alleles, trait = alleles_and_trait(400)
+    coefficients = gpatlas.Ridge().fit(alleles, trait).coef_
+    assert coefficients.shape == (12,)
+    assert coefficients[0] == pytest.approx(20, abs=2)  # from x = −1 to x = 1
+    assert np.abs(coefficients[3:]).max() < 4
+
+
+def test_further_tables_are_in_the_unit_of_the_trait() -> None:
+    alleles, trait = alleles_and_trait()
+    pairs = gpatlas.Pairwise().fit(alleles, trait).tables_["pairs"]
+    assert pairs[["locus_1", "locus_2"]].to_numpy().tolist() == [[2, 3]]
+    assert pairs["effect"].item() == pytest.approx(10, abs=0.2)
+
+
+def test_pairwise_finds_what_ridge_cannot_in_cross_validation() -> None:
+    alleles, trait = alleles_and_trait()
+    ridge, pairwise = (cross_val_score(estimator, alleles, trait, cv=5) for estimator in (gpatlas.Ridge(), gpatlas.Pairwise()))
+    assert ridge.max() < 0.7
+    assert pairwise.min() > 0.97
+
+
+def test_in_a_pipeline_and_a_grid_search() -> None:
+    alleles, trait = alleles_and_trait(60)
+    search = GridSearchCV(gpatlas.Ridge(), {"n_penalties": [1, 20]}, cv=3).fit(alleles, trait)
+    assert search.best_params_ == {"n_penalties": 20}
+    halved = make_pipeline(FunctionTransformer(lambda dosages: dosages // 2), gpatlas.Ridge()).fit(2 * alleles, trait)
+    np.testing.assert_array_equal(halved.predict(2 * alleles), gpatlas.Ridge().fit(alleles, trait).predict(alleles))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_is_pickled_as_fitted(name: str) -> None:
+    alleles, trait = alleles_and_trait(60)
+    estimator = CLASSES[name](**QUICK[name], threads=1).fit(alleles, trait)
+    again = pickle.loads(pickle.dumps(estimator))
+    np.testing.assert_array_equal(again.predict(alleles), estimator.predict(alleles))

@@ -1,0 +1,114 @@
+"""gpatlas.load, gpatlas.simulate and gpatlas.compare: what a notebook has of the package."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gpatlas
+from gpatlas import needs
+from gpatlas.cli import main
+from gpatlas.data.dataset import DatasetError
+from gpatlas.models import registry
+from gpatlas.settings import SettingsError
+
+ROOT = Path(__file__).parents[2]
+SMALL = {"n_individuals": 200, "n_loci": 10, "n_qtl": 10, "rel_aa": [0.0, 1.0]}
+
+
+def test_simulated_population_is_the_file_of_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "data.h5"
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--n-individuals", "200", "--n-loci", "10", "--n-qtl", "10", "--rel-aa", "0,1", "--out", str(path)])
+    assert ended.value.code == 0
+    simulated, loaded = gpatlas.simulate(**SMALL), gpatlas.load(path)
+    assert (simulated.n_individuals, simulated.n_loci, simulated.n_traits) == (200, 10, 2)
+    assert np.array_equal(simulated.genotypes.packed, loaded.genotypes.packed)
+    assert np.array_equal(simulated.phenotypes, loaded.phenotypes)
+    assert np.array_equal(simulated.genetic_values, loaded.genetic_values)
+    assert repr(simulated) == "Population(simulated: 200 individuals, 10 loci, 2 traits)"
+    assert loaded.name == str(path)
+
+
+def test_simulate_names_every_fault() -> None:
+    with pytest.raises(SettingsError) as fault:
+        gpatlas.simulate(n_individual=10, h2=2.0)
+    assert "n_individual: unknown key, did you mean 'n_individuals'?" in str(fault.value)
+    assert "h2: must be less than or equal to 1, got 2.0" in str(fault.value)
+
+
+def test_load_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nothing\.h5: not a readable HDF5 file"):
+        gpatlas.load(tmp_path / "nothing.h5")
+
+
+def test_comparison_is_the_table_of_the_commands(tmp_path: Path) -> None:
+    data = gpatlas.simulate(**SMALL)
+    table = gpatlas.compare(data, ["ridge", "egblup"], every_column=True)
+    assert table["model"].tolist() == ["ridge", "ridge", "egblup", "egblup"]
+    path = tmp_path / "data.h5"
+    for words in (
+        ["simulate", "--n-individuals", "200", "--n-loci", "10", "--n-qtl", "10", "--rel-aa", "0,1", "--out", str(path)],
+        *(["fit-" + model, "--data", str(path), "--protocol", "holdout", "--out", str(tmp_path / model)] for model in ("ridge", "egblup")),
+    ):
+        with pytest.raises(SystemExit):
+            main(words)
+    written = pd.concat([pd.read_csv(tmp_path / model) for model in ("ridge", "egblup")], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        table.drop(columns="seconds"), written[list(table)].drop(columns="seconds"), check_dtype=False, check_exact=False, rtol=1e-12
+    )
+    short = ["model", "trait", "pearson_r", "rel_aa", "v_a_over_v_g", "n_train", "n_test", "seconds"]
+    assert list(gpatlas.compare(path, ["ridge"])) == short
+
+
+def test_models_with_settings_and_the_studys_protocol() -> None:
+    data = gpatlas.simulate(**SMALL)
+    few = gpatlas.compare(data, {"ridge": {"n_splits": 2}, "egblup": None}, protocol="paper", every_column=True)
+    assert few["protocol"].unique().tolist() == ["paper"]
+    assert few["pearson_r_sd"].notna().tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["rigde"], "models: unknown model 'rigde', did you mean 'ridge'?"),
+        ([], "models: names at least one"),
+        ({"mlp": {"hidden_sise": 8}}, "mlp.hidden_sise: unknown key, did you mean 'hidden_size'?"),
+        ({"ridge": {"n_penalties": 0}}, "ridge.n_penalties: must be greater than or equal to 1, got 0"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_fit(models: object, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpatlas.face.evaluate", lambda *_: pytest.fail("work has started"))
+    with pytest.raises(ValueError, match="^" + message.replace("?", r"\?")):
+        gpatlas.compare(gpatlas.simulate(**SMALL), models)  # type: ignore[arg-type]
+
+
+def test_unknown_protocol() -> None:
+    with pytest.raises(SettingsError, match=r"ridge\.protocol: must be 'holdout' or 'paper', got 'loocv'"):
+        gpatlas.compare(gpatlas.simulate(**SMALL), ["ridge"], "loocv")
+
+
+def test_memory_is_checked_before_any_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "machine_memory", lambda: 10_000_000)
+    monkeypatch.setattr("gpatlas.face.evaluate", lambda *_: pytest.fail("work has started"))
+    with pytest.raises(ValueError, match=r"simulated: fit-ridge of 200 individuals and 10 loci needs 0\.3 GB of memory"):
+        gpatlas.compare(gpatlas.simulate(**SMALL), list(registry.MODELS))
+
+
+def test_one_line_prints_a_small_table_and_nothing_else() -> None:
+    code = "import gpatlas; print(gpatlas.compare(gpatlas.simulate(n_individuals=500), ['ridge', 'pairwise']))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
+    lines = ended.stdout.splitlines()
+    assert len(lines) == 11
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split()[:3] == ["model", "trait", "pearson_r"]
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, gpatlas; dir(gpatlas); print(sorted({'numpy', 'pandas', 'torch', 'sklearn', 'h5py'} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
