@@ -14,7 +14,7 @@ from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray, Genotypes
 from gpatlas.data.population import Population
 from gpatlas.models import evaluation
-from gpatlas.models.contract import Fitted, Part, Progress
+from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.evaluation import Evaluation, evaluate
 from gpatlas.models.registry import Model, RidgeSettings
 from gpatlas.models.scores import pearson_r
@@ -43,7 +43,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
         *,
         judge: Any = None,
         plan: list[tuple[slice, list[Split]]] | None = None,
-        progress: Progress = QUIET,
+        progress: FitProgress = QUIET,
     ) -> Evaluation:
         places = {"fit": fit, "judge": judge}
         monkeypatch.setattr(evaluation, "resolve", places.__getitem__)
@@ -69,7 +69,7 @@ class Spy:
     def rows(self, genotypes: Genotypes) -> list[int]:
         return [self.numbers[row.tobytes()] for row in genotypes.alleles()]
 
-    def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: Progress) -> dict[str, Fitted]:
+    def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: FitProgress) -> dict[str, Fitted]:
         assert self.predicted == [] or len(self.predicted) == len(self.parts)
         self.parts.append((self.rows(train.genotypes), self.rows(validation.genotypes)))
         columns = {"penalty": float(len(self.parts)), "note": np.arange(self.answer.shape[1]) * 2.0}
@@ -88,7 +88,7 @@ class Twins:
         assert population.effects is not None
         self.spy, self.phenotypes, self.effects = Spy(population), population.phenotypes, population.effects.additive
 
-    def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: Progress) -> dict[str, Fitted]:
+    def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: FitProgress) -> dict[str, Fitted]:
         number = len(self.spy.parts) + 1.0
         cube = self.spy(train, validation, settings, progress)["spy"].predict  # the spy's own record is of this model
         opposite = Fitted(lambda genotypes: -self.phenotypes[self.spy.rows(genotypes)], columns={"note": -number})
@@ -211,7 +211,7 @@ def test_progress_of_several_fits_is_one(tmp_path: Path, judged: Any) -> None:
     """Two traits' groups of two splits, each of which takes three steps."""
     population, progress = simulated(tmp_path), Recorder()
 
-    def fit(train: Part, validation: Part, settings: FitSettings, progress: Progress) -> dict[str, Fitted]:
+    def fit(train: Part, validation: Part, settings: FitSettings, progress: FitProgress) -> dict[str, Fitted]:
         progress.report(device="cpu")
         for step in (1, 2, 3):
             progress(step, 3, loss=step)
@@ -233,7 +233,7 @@ class Finder:
     def __init__(self) -> None:
         self.n_fits = 0
 
-    def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: Progress) -> dict[str, Fitted]:
+    def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: FitProgress) -> dict[str, Fitted]:
         self.n_fits += 1
         n_traits = train.phenotypes.shape[1]
         found = pd.DataFrame({"trait": np.arange(1, n_traits + 1), "fit": self.n_fits, "locus": 10 + np.arange(n_traits)})
