@@ -114,6 +114,11 @@ def test_files_from_outside_the_results_are_imported(tmp_path: Path, gpu_image: 
     assert len(table(tmp_path / "results", "study")) == 5
 
 
+def r_has_alphasimr() -> bool:
+    packages = ["Rscript", "-e", "library(AlphaSimR); library(hdf5r)"]
+    return bool(shutil.which("Rscript")) and not subprocess.run(packages, capture_output=True).returncode
+
+
 @pytest.mark.parametrize("runner", ["local", "docker"])
 def test_alphasimr_gives_the_study_s_own_results(
     tmp_path: Path, engine: docker.DockerClient, ours: Callable[[], list[Container]], runner: str
@@ -121,7 +126,7 @@ def test_alphasimr_gives_the_study_s_own_results(
     """Simulated from the seed, or imported from the study's file: the same fit."""
     if runner == "docker" and not engine.images.list(IMAGES["r"].tag):
         pytest.skip(f"{IMAGES['r'].tag} is not built: AlphaSimR's source is needed")
-    if runner == "local" and subprocess.run(["Rscript", "-e", "library(AlphaSimR); library(hdf5r)"], capture_output=True).returncode:
+    if runner == "local" and not r_has_alphasimr():
         pytest.skip("AlphaSimR and hdf5r are not installed in R here")
     experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 1000, "n_qtl": 46, "replicates": 2}]}
     study = {"protocol": "holdout", "simulator": "alphasimr", "experiments": {"scaling": experiment}}
