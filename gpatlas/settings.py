@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, ValidationError
 
@@ -17,10 +17,6 @@ Float = Annotated[float, Strict(), AllowInfNan(False)]
 Bool = Annotated[bool, Strict()]
 Positive = Annotated[Int, Field(ge=1)]
 S = TypeVar("S", bound=BaseModel)
-
-
-# How a stage is run, not what it computes: left out of its key.
-RESOURCES = frozenset({"threads", "device", "block_size"})
 
 
 BLOCK = 4096  # individuals that are unpacked at once, at most
@@ -36,13 +32,18 @@ class Size:
 
 
 class Settings(BaseModel):
-    """A frozen set of values; unknown names are errors."""
+    """A frozen set of values; unknown names are errors.
+
+    `resources`: the names that say how a stage is run, not what it computes, and are left out of its key.
+    """
+
+    resources: ClassVar[frozenset[str]] = frozenset({"threads", "block_size"})
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # a command needs one class of them all
 
     def identity(self) -> dict[str, Any]:
         """The values that decide the result, ready for JSON."""
-        return self.model_dump(mode="json", exclude=set(RESOURCES))
+        return self.model_dump(mode="json", exclude=set(self.resources))
 
 
 def resolve(place: str) -> Any:

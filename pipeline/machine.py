@@ -1,7 +1,9 @@
 """What this machine has, shared out among the stages that run at the same time."""
 
 import os
+import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -30,3 +32,13 @@ def fitted(needs: Needs, memory_gb: int) -> Needs:
         min(memory_gb or needs.memory_gb, limits["memory_gb"]),
         min(needs.gpu, limits["gpu"]),
     )
+
+
+@cache
+def processor() -> str:
+    """What the processor calls itself (Linux), which decides the precision that `auto` picks."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()

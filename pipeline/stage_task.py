@@ -15,11 +15,12 @@ from typing import Any
 
 import luigi
 
+from gpatlas.models.settings import NeuralSettings
 from gpatlas.needs import Needs, needs
 from gpatlas.settings import Settings, Size
 from gpatlas.stages import Stage
 from pipeline.console import emit
-from pipeline.machine import fitted
+from pipeline.machine import fitted, processor
 from pipeline.registry import RUNNERS
 from pipeline.runners import PROJECT, Job, Outcome, Runner, die_with
 from pipeline.session import driver, session
@@ -115,8 +116,15 @@ class StageTask(luigi.Task):
             "version": self.stage.version,
             "settings": self.settings.identity(),
             "inputs": self.input_keys(),
-            "environment": self._runner.environment(self.stage),
+            "environment": {**self._runner.environment(self.stage), **self._computes_on()},
         }
+
+    def _computes_on(self) -> dict[str, str]:
+        """What `auto` comes to on this machine, where that decides the result: training makes much of a last digit."""
+        if not isinstance(self.settings, NeuralSettings):
+            return {}
+        device = {"device": "cuda" if self.needs.gpu else "cpu"}
+        return device | ({"processor": processor()} if getattr(self.settings, "precision", "") == "auto" else {})
 
     @cached_property
     def key(self) -> str:

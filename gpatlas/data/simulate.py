@@ -16,6 +16,8 @@ from gpatlas.data.settings import SimulateSettings
 from gpatlas.progress import Progress
 from gpatlas.version import __version__
 
+ROUNDING = 1e-12  # of genetic values, relative to their size
+
 
 def run(settings: SimulateSettings, source: None, out: Path, progress: Progress) -> None:
     """Simulate one scenario into the dataset file `out`."""
@@ -105,7 +107,13 @@ def standardise(effects: Effects, additive: FloatArray, epistatic: FloatArray, r
     `additive`, `epistatic`: the unscaled parts (n, T) of the genetic values; `rel_aa`: as declared, (T,).
     """
     values = additive + epistatic
-    scale = 1 / values.std(axis=0)
+    sd = values.std(axis=0)
+    for trait in np.flatnonzero(~(sd > ROUNDING * np.abs(values).max(axis=0))):
+        raise ValueError(
+            f"trait {trait + 1} has no genetic variance: its genetic value is the same in all {len(values)} individuals; "
+            "simulate more individuals or loci, or take another seed"
+        )
+    scale = 1 / sd
     scaled = Effects(effects.additive * scale, effects.pairs, effects.epistatic * scale[:, None], -values.mean(axis=0) * scale)
     return scaled, realised(additive * scale, epistatic * scale, rel_aa)
 

@@ -99,6 +99,17 @@ class PairwiseSettings(PenaltySettings):
             raise ValueError(f"thresholds: must fall, got {', '.join(map(str, self.thresholds))}")
         return self
 
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        """Half as many terms as individuals are allowed; additive effects may take up four fifths of these, also without one fold."""
+        most = 0.4 * (1 - 1 / self.n_folds)
+        if self.max_loci_per_individual > most:
+            raise ValueError(
+                f"max_loci_per_individual: must be at most {most:.3g} with {self.n_folds} folds, so that there is room for pairs, "
+                f"got {self.max_loci_per_individual:g}"
+            )
+        return self
+
     @staticmethod
     def most_terms(n_train: int, n_loci: int) -> int:
         """Terms of a model at most: fewer than half as many as individuals, and not many times as many as loci."""

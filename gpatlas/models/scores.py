@@ -24,11 +24,16 @@ def pearson_r(first: FloatArray, second: FloatArray) -> FloatArray:
 def score(fitted: Fitted, test: Part, true_effects: FloatArray | None) -> list[Row]:
     """One row per trait: r, mean and standard deviation of truth and prediction, and the model's own columns.
 
+    A model that found nothing, and predicts one value for all, has r 0: it is a result, and counts in every mean and choice. r is NaN
+    only where the phenotypes of the test part do not vary, or too few are there.
+
     `true_effects`: additive effects (n_loci, T), where they are known, to correlate with the model's coefficients.
     """
     predicted = fitted.predict(test.genotypes)
     n_traits = predicted.shape[1]
-    columns: dict[str, Any] = {"trait": np.arange(1, n_traits + 1), "pearson_r": pearson_r(test.phenotypes, predicted)}
+    found_nothing = (np.ptp(predicted, axis=0) == 0) & (np.ptp(test.phenotypes, axis=0) > 0)
+    r = np.where(found_nothing, 0.0, pearson_r(test.phenotypes, predicted))
+    columns: dict[str, Any] = {"trait": np.arange(1, n_traits + 1), "pearson_r": r}
     if fitted.coefficients is not None and true_effects is not None:
         columns["effect_correlation"] = pearson_r(true_effects, fitted.coefficients)
     for name, values in (("truth", test.phenotypes), ("prediction", predicted)):

@@ -1,6 +1,6 @@
 """The settings that models share; each model's own are with its entry in `gpatlas.models.registry`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -45,7 +45,13 @@ class PenaltySettings(FitSettings):
 
 
 class NeuralSettings(FitSettings):
-    """What everything trained by the one training loop shares."""
+    """What everything trained by the one training loop shares.
+
+    Another number of threads adds up in another order, and training makes much of a last digit: it is part of the key. So is the device
+    that `auto` comes to, which the driver adds.
+    """
+
+    resources: ClassVar[frozenset[str]] = frozenset({"device"})
 
     learning_rate: Float = Field(0.01, description="initial learning rate", gt=0)
     batch_size: Annotated[Int, Field(ge=2)] = Field(128, description="individuals per training step")

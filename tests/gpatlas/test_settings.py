@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from gpatlas.data import simulate
 from gpatlas.data.settings import ImportSettings, SimulateSettings, dataset_bytes, n_qtl_for
 from gpatlas.figures.settings import FigureSettings
-from gpatlas.models.registry import LinearSgdSettings, MlpSettings, PairwiseSettings, PrunedSettings, RidgeSettings
+from gpatlas.models.registry import MODELS, LinearSgdSettings, MlpSettings, Model, PairwiseSettings, PrunedSettings, RidgeSettings
 from gpatlas.models.settings import split_sizes
 from gpatlas.progress import Progress
 from gpatlas.report.settings import CollectSettings
@@ -24,6 +24,7 @@ MLP_KEYS = (
     "prune_trials, reuse_trials, seed, threads, tune, weight_decay"
 )
 RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
+ROOM = "so that there is room for pairs"
 ONE_GROUP = {"rel_aa": (1.0,), "n_traits": 10}
 
 FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
@@ -80,6 +81,16 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (PairwiseSettings, {"thresholds": (1.0, 0.0)}, "thresholds.1: must be greater than 0, got 0.0"),
     (PairwiseSettings, {"n_folds": 1}, "n_folds: must be greater than or equal to 2, got 1"),
     (PairwiseSettings, {"max_loci_per_individual": 0.6}, "max_loci_per_individual: must be less than or equal to 0.5, got 0.6"),
+    (
+        PairwiseSettings,
+        {"max_loci_per_individual": 0.5},
+        "max_loci_per_individual: must be at most 0.32 with 5 folds, so that there is room for pairs, got 0.5",
+    ),
+    (
+        PairwiseSettings,
+        {"n_folds": 2},
+        "max_loci_per_individual: must be at most 0.2 with 2 folds, so that there is room for pairs, got 0.25",
+    ),
     (MlpSettings, {"device": "gpu"}, "device: must be 'auto', 'cpu' or 'cuda', got 'gpu'"),
     (MlpSettings, {"batch_size": 1}, "batch_size: must be greater than or equal to 2, got 1"),
     (MlpSettings, {"learning_rate": 0.0}, "learning_rate: must be greater than 0, got 0.0"),
@@ -227,11 +238,17 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_identity_leaves_out_how_a_stage_is_run() -> None:
-    first = MlpSettings(threads=1, device="cpu").identity()
-    assert first == MlpSettings(threads=8, device="cuda").identity()
-    assert first.keys() == DEFAULTS["fit-mlp"].keys() - {"threads", "device"}
+    assert RidgeSettings(threads=1).identity() == RidgeSettings(threads=8).identity()
     assert "block_size" not in SimulateSettings().identity()
     assert SimulateSettings(seed=2).identity() != SimulateSettings(seed=1).identity()
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_threads_are_part_of_what_training_computes(model: Model) -> None:
+    """Only there: the fits without gradient descent give the same tables for any number of threads."""
+    identities = [build(model.settings, {"threads": threads}).identity() for threads in (1, 2)]
+    assert (identities[0] != identities[1]) == model.validates
+    assert "device" not in identities[0]  # the driver adds the one that `auto` comes to
 
 
 def test_identity_does_not_depend_on_how_a_number_is_written() -> None:

@@ -341,3 +341,11 @@ def test_negative_correlation_makes_genetic_values_oppose(tmp_path: Path) -> Non
     arrays, _ = simulate(tmp_path, n_loci=q, n_qtl=q, rel_aa=(1.0,), n_traits=2, genetic_correlation=-0.95)
     r = np.corrcoef(arrays["genetic_values"], rowvar=False)[0, 1]
     assert np.arctanh(r) == pytest.approx(np.arctanh(-0.95), abs=4 / np.sqrt(q / 2))
+
+
+@pytest.mark.parametrize("values", [{"n_individuals": 2, "n_loci": 2, "n_qtl": 2, "rel_aa": (0.5,), "seed": 2}])
+def test_a_trait_without_genetic_variance_is_refused(values: dict[str, Any], tmp_path: Path) -> None:
+    """As r/simulate.R does; it used to be written as NaN."""
+    message = "trait 1 has no genetic variance: its genetic value is the same in all 2 individuals; simulate more"
+    with pytest.raises(ValueError, match=f"^{message}"):
+        run(build(SimulateSettings, values), None, tmp_path / "data.h5", Progress("simulate"))

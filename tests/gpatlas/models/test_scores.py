@@ -51,6 +51,15 @@ def test_score_by_hand() -> None:
     pd.testing.assert_frame_equal(table, pd.DataFrame(wanted), check_dtype=False)
 
 
+def test_a_model_that_found_nothing_has_r_0() -> None:
+    """One value for all is a result, not a gap; r is undefined only where the phenotypes do not vary."""
+    test = Part(Genotypes.of(np.zeros((3, 1), dtype=np.uint8)), np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]))
+    answers = np.full((3, 2), 0.1), np.tile(np.eye(3, 1), (1, 2))
+    found_nothing, found = (Fitted(lambda genotypes, answer=answer: answer) for answer in answers)
+    assert [row["pearson_r"] for row in score(found_nothing, test, None)] == [0.0, pytest.approx(np.nan, nan_ok=True)]
+    assert [row["pearson_r"] for row in score(found, test, None)] == [pytest.approx(-np.sqrt(0.75)), pytest.approx(np.nan, nan_ok=True)]
+
+
 def test_score_without_coefficients() -> None:
     test = Part(Genotypes.of(np.zeros((3, 1), dtype=np.uint8)), np.array([[1.0], [2.0], [3.0]]))
     table = pd.DataFrame(score(Fitted(lambda genotypes: test.phenotypes), test, np.array([[1.0], [5.0]])))
