@@ -4,7 +4,9 @@ Stages run in forked processes; they report through a pipe (`emit`), and a threa
 """
 
 import json
+import logging
 import os
+import select
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,13 +20,23 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from pipeline.store import LOG
 
 LOG_LINES = 20
+_logger = logging.getLogger(__name__)
 _channel: int | None = None
 
 
 def emit(event: str, label: str, **facts: Any) -> None:
-    """Tell the driver's console; nothing where there is none. A message is short enough for one atomic write."""
+    """Tell the driver's console; nothing where there is none."""
     if _channel is not None:
-        os.write(_channel, (json.dumps({"event": event, "label": label, **facts})[:4000] + "\n").encode())
+        os.write(_channel, _line({"event": event, "label": label, **facts}))
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    """The message as a line that a pipe takes in one piece, whoever else writes: where it is longer, its longest text is halved."""
+    while len(line := json.dumps(message).encode() + b"\n") > select.PIPE_BUF:
+        longest = max(message, key=lambda name: len(str(message[name])))
+        text = str(message[longest])
+        message[longest] = text[: len(text) // 2] + "…"
+    return line
 
 
 @dataclass(frozen=True)
@@ -78,15 +90,21 @@ class Console:
         self._progress.stop()
 
     def print(self, text: str) -> None:
-        self._console.print(text, markup=False)
+        """Show the text; what the terminal's encoding lacks becomes '?'."""
+        encoding = self._console.encoding
+        self._console.print(text.encode(encoding, "replace").decode(encoding), markup=False)
 
     def _listen(self) -> None:
-        with os.fdopen(os.dup(self._read_end)) as lines:
+        """Draw until an empty line comes, whatever comes before: stages that write wait for ever where nobody reads."""
+        with os.fdopen(os.dup(self._read_end), errors="replace") as lines:
             for line in lines:
                 if not line.strip():
                     return
-                event = json.loads(line)
-                getattr(self, "_" + event.pop("event"))(**event)
+                try:
+                    event = json.loads(line)
+                    getattr(self, "_" + event.pop("event"))(**event)
+                except Exception:
+                    _logger.exception("could not be shown: %s", line.rstrip())
 
     def _start(self, label: str) -> None:
         self._running[label] = self._progress.add_task(label, total=1, note="")
