@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from typing import Any
 import luigi.configuration
 import luigi.interface
 from luigi.cmdline_parser import CmdlineParser
+from luigi.parameter import ParameterException
+from luigi.rpc import RPCError
+from luigi.task_register import TaskClassException
 
 from pipeline.console import Console, Work
 from pipeline.faults import ConfigError
@@ -32,6 +35,8 @@ from pipeline.tasks import RunAll
 
 LUIGI_CFG = PROJECT / "luigi.cfg"
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
+PUBLISH = "publish"  # the root task's label
+FRUITLESS_ROUNDS = 3  # that many runs of Luigi in a row which get nothing done are enough
 
 
 def install() -> None:
@@ -42,10 +47,11 @@ def install() -> None:
 def _wrap(luigi_run: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(luigi_run)
     def run(arguments: list[str], *args: Any, **kwargs: Any) -> Any:
-        luigi.configuration.add_config_path(str(LUIGI_CFG))
-        warnings.filterwarnings("ignore", message=".*'rpc_retry")  # Luigi reads these two, but does not declare them
-        with CmdlineParser.global_instance(list(arguments)) as parser:
-            root, core = parser.get_task_obj(), luigi.interface.core()
+        try:
+            root, core = _parsed(arguments)
+        except (ConfigError, ParameterException, TaskClassException, ValueError) as error:
+            print(error, file=sys.stderr)
+            sys.exit(EXIT_CONFIG)
         if not isinstance(root, RunAll):
             return luigi_run(arguments, *args, **kwargs)
         sys.exit(drive(root, core, lambda: luigi_run(arguments, *args, **kwargs)))
@@ -53,26 +59,77 @@ def _wrap(luigi_run: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _parsed(arguments: list[str]) -> tuple[luigi.Task, luigi.interface.core]:
+    """The root task and Luigi's own flags. Raises what Luigi's parsing raises, and ConfigError."""
+    if not LUIGI_CFG.is_file():
+        raise ConfigError(f"{LUIGI_CFG} is missing: the driver needs a checkout of gpatlas, not the installed package alone")
+    luigi.configuration.add_config_path(str(LUIGI_CFG))
+    warnings.filterwarnings("ignore", message=".*'rpc_retry")  # Luigi reads these two, but does not declare them
+    with CmdlineParser.global_instance(list(arguments)) as parser:
+        root, core = parser.get_task_obj(), luigi.interface.core()
+    if core.workers < 1:
+        raise ConfigError(f"--workers: must be at least 1, got {core.workers}")
+    return root, core
+
+
 def drive(root: RunAll, core: luigi.interface.core, luigi_run: Callable[[], Any]) -> int:
     """Run `root` and return the exit code, which follows the root task's completeness. `core`: Luigi's own flags."""
     try:
         stages = root.stages()
+        _check_results(root)
         if isinstance(root, Plan):
             root.run()
             return 0
         if root.complete():
             print(f"nothing to do: all {len(stages)} stages are done")
             return _verdict(root, [])
-        return _verdict(root, _run_stages(root, stages, core, luigi_run))
+        return _verdict(root, _run_rounds(root, stages, core, luigi_run))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    except (NoScheduler, RunnerError) as error:
+    except (NoScheduler, RPCError, RunnerError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _check_results(root: RunAll) -> None:
+    for folder in (root.folder, root.results / "store"):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise ConfigError(f"--results: {there} is a file; results go into a folder")
+        if not os.access(there, os.W_OK):
+            raise ConfigError(f"--results: {there} cannot be written to")
+
+
+def _run_rounds(root: RunAll, stages: list[StageTask], core: luigi.interface.core, luigi_run: Callable[[], Any]) -> list[str]:
+    """Let Luigi run as long as there is something it can do; returns the labels of the stages that failed.
+
+    Luigi leaves early where the scheduler took this driver for dead, for it was paused, or has come back without its memory.
+    """
+    failed: list[str] = []
+    left, fruitless = _left(root, stages, failed), 0
+    while left and fruitless < FRUITLESS_ROUNDS:
+        failed += _run_stages(root, stages, core, luigi_run)
+        before, left = left, _left(root, stages, failed)
+        fruitless = fruitless + 1 if len(left) == len(before) else 0
+        if left and fruitless < FRUITLESS_ROUNDS:
+            print(f"the scheduler lost this driver with {len(left)} stages to do; going on")
+    return failed
+
+
+def _left(root: RunAll, stages: list[StageTask], failed: list[str]) -> list[str]:
+    """Labels of what is not done, although neither it nor anything that it reads has failed."""
+    pending = [task for task in stages if not task.complete()]
+    stuck = {task.label for task in pending if task.label in failed}
+    for task in pending:  # inputs first
+        if any(other.label in stuck for other in task.requires()):
+            stuck.add(task.label)
+    if pending:
+        return [task.label for task in pending if task.label not in stuck]
+    return [] if root.complete() or PUBLISH in failed else [PUBLISH]
 
 
 def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.core, luigi_run: Callable[[], Any]) -> list[str]:
@@ -90,7 +147,8 @@ def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.cor
         for task in todo:
             if task.estimate.memory_gb > task.needs.memory_gb:
                 console.print(f"{task.label} may need {task.estimate.memory_gb} GB of memory, and gets {task.needs.memory_gb} GB")
-        luigi_run()
+        with suppress(RPCError):  # where the scheduler stays away, the next round says so
+            luigi_run()
     return console.failed
 
 

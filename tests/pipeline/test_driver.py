@@ -306,18 +306,28 @@ def test_a_terminal_sees_progress_and_the_time_left(tmp_path: Path) -> None:
     assert re.search(r"qhaplo_400qtl_3000n_rep1 ridge.* [1-4]/4", text)
 
 
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[list[str]]:
-    """A luigid of our settings that gives a lost driver up after two seconds; yields the flags that lead to it."""
-    config = tmp_path / "luigid.cfg"
+def start_luigid(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    """A luigid of our settings that gives a lost driver up after two seconds."""
+    config = folder / "luigid.cfg"
     config.write_text(re.sub(r"worker_disconnect_delay = \d+", "worker_disconnect_delay = 2", (PROJECT / "luigi.cfg").read_text()))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [str(Path(sys.executable).with_name("luigid")), "--address", "127.0.0.1", "--port", str(port)]
     environment = {**ENVIRONMENT, "LUIGI_CONFIG_PATH": str(config)}
-    server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for(lambda: _answers(port))
+    return server
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[list[str]]:
+    """Yields the flags that lead to a luigid."""
+    port = free_port()
+    server = start_luigid(tmp_path, port)
     yield ["--scheduler-host", "127.0.0.1", "--scheduler-port", str(port)]
     server.terminate()
     server.wait()
@@ -420,6 +430,80 @@ def test_luigid_forgets_a_failure_of_an_earlier_run(tmp_path: Path, undisturbed:
     code, output = run(config, results, *scheduler)
     assert code == 0, output
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_a_driver_that_was_paused_goes_on(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
+    """So long that luigid has given it up."""
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    driver = start(config, results, *scheduler)
+    server = RemoteScheduler(f"http://127.0.0.1:{scheduler[-1]}/")
+    wait_for(lambda: processes("gpatlas", str(results)))
+    driver.send_signal(signal.SIGSTOP)
+    wait_for(lambda: server.prune() or not server.worker_list())
+    driver.send_signal(signal.SIGCONT)
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, output
+    assert re.search(r"the scheduler lost this driver with \d+ stages to do; going on", output)
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_luigid_that_comes_back_is_told_again(tmp_path: Path, undisturbed: pd.DataFrame, number: signal.Signals) -> None:
+    config, results, port = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results", free_port()
+    server = start_luigid(tmp_path, port)
+    driver = start(config, results, "--scheduler-host", "127.0.0.1", "--scheduler-port", str(port))
+    try:
+        wait_for(lambda: processes("gpatlas", str(results)))
+        server.send_signal(number)
+        server.wait()
+        server = start_luigid(tmp_path, port)
+        output, _ = driver.communicate(timeout=120)
+    finally:
+        server.kill()
+        server.wait()
+    assert driver.returncode == 0, output
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_a_stage_that_failed_is_not_tried_for_ever(tmp_path: Path) -> None:
+    """What does not read from it is done, in one round."""
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    blocked = results / "store" / "scaling" / "qhaplo_10qtl_200n_rep1"
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("a file where the stage's folder should be")
+    code, output = run(config, results)
+    assert code == 1
+    assert output.count("Luigi's log") == 1
+    assert len(re.findall(r"^\[\d+/10\]", output, re.MULTILINE)) == 6
+    assert "not finished: 4 stages are not done, 1 failed" in output
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--workers", "0"], "--workers: must be at least 1, got 0"),
+        (["--workers", "-3"], "--workers: must be at least 1, got -3"),
+        (["--workers", "two"], "core[args=(), kwargs={}]: Error when parsing the default value of 'workers'"),
+        (["--runner", "nonsense"], "nonsense is not a valid choice from "),
+        (["--results", "FILE"], "--results: FILE is a file; results go into a folder"),
+        (["--results", "FILE/below"], "--results: FILE is a file; results go into a folder"),
+        (["--config", "FOLDER"], "FOLDER: cannot be read: Is a directory"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.parametrize("task", ["RunAll", "Plan"])
+def test_wrong_flags_are_one_line(tmp_path: Path, task: str, flags: list[str], said: str) -> None:
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    places = {"FILE": str(tmp_path / "file"), "FOLDER": str(tmp_path / "folder")}
+    for name, place in places.items():
+        flags, said = [flag.replace(name, place) for flag in flags], said.replace(name, place)
+    code, output = run(config, tmp_path / "results", *LOCAL, *flags, task=task)
+    assert code == 2
+    assert output.startswith(said)
+    assert output.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "study.yaml"]
 
 
 @pytest.mark.parametrize(("module", "absent"), [("pipeline", ["torch", "numpy", "pandas", "h5py"]), ("gpatlas", ["luigi", "numpy"])])
