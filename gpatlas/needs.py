@@ -1,10 +1,9 @@
 """What a stage needs of a machine while it runs, estimated from its sizes, so that as many run side by side as fit."""
 
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from gpatlas.machine import machine_memory
 from gpatlas.models.settings import FitSettings, NeuralSettings
 from gpatlas.settings import BLOCK, Settings, Size
 from gpatlas.stages import Stage
@@ -45,11 +44,3 @@ def check_memory(needed: float, what: str) -> None:
     """Raises ValueError where `what` needs more bytes than this machine, or this container, has."""
     if needed > (there := machine_memory()):
         raise ValueError(f"{what} needs {needed / 1e9:,.1f} GB of memory; there are {there / 1e9:,.1f} GB")
-
-
-def machine_memory() -> int:
-    """Bytes of memory that the machine has, or the container where that may use less (Linux)."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.exists() else "max"
-    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return installed if text == "max" else min(installed, int(text))

@@ -1,12 +1,12 @@
-"""What this machine has, shared out among the stages that run at the same time."""
+"""What this process may use of its machine, shared out among the stages that run at the same time."""
 
-import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from gpatlas.machine import machine_cores, machine_memory
 from gpatlas.needs import Needs
 
 _limits: dict[str, int] = {}
@@ -15,8 +15,8 @@ _limits: dict[str, int] = {}
 @cache
 def capacity() -> dict[str, int]:
     """Cores, memory in GB (10⁹ bytes), and 1 where there is a GPU: the stages use the first."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"cpu": os.cpu_count() or 1, "memory_gb": int(memory / 1e9), "gpu": int(any(Path("/dev").glob("nvidia[0-9]*")))}
+    memory_gb = max(1, int(machine_memory() / 1e9))
+    return {"cpu": machine_cores(), "memory_gb": memory_gb, "gpu": int(any(Path("/dev").glob("nvidia[0-9]*")))}
 
 
 def limit(resources: Mapping[str, int]) -> None:
