@@ -6,6 +6,7 @@
 # (a line of JSON each) go to stderr. gpatlas/settings.py explains the settings, gpatlas/dataset.py the file.
 
 options(warn = 2)  # a warning is an error
+Sys.setenv(HDF5_USE_FILE_LOCKING = "FALSE")  # before HDF5 is loaded: some file systems have no locks, and the file is written aside
 
 FORMAT_VERSION <- 1
 TOLERANCE <- 1e-9  # AlphaSimR's genetic values, of variance 1, differ from the recomputed ones by rounding

@@ -26,6 +26,7 @@ from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes
 from gpatlas.data.population import Population
 
 FORMAT_VERSION = 1
+LOCKING = False  # the file is written aside and never changed after that; some file systems have no locks
 
 
 class DatasetError(ValueError):
@@ -44,7 +45,7 @@ class DatasetWriter:
     _file: h5py.File = field(init=False, repr=False)
 
     def __enter__(self) -> "DatasetWriter":
-        self._file = h5py.File(self.path, "w")
+        self._file = h5py.File(self.path, "w", locking=LOCKING)
         self._file.create_dataset("genotypes", (self.n_individuals, -(-self.n_loci // 8)), np.uint8)
         names = ["phenotypes", "genetic_values"] if self.with_genetic_values else ["phenotypes"]
         for name in names:
@@ -80,7 +81,7 @@ class Dataset:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(path, "r", locking=LOCKING)
         except OSError as error:
             raise DatasetError(f"{path}: not a readable HDF5 file ({error})") from error
         version = self._file.attrs.get("format_version")

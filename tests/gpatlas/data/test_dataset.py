@@ -1,5 +1,6 @@
 """gpatlas.data.dataset: what is written is read, and files that are not what they should be."""
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,18 @@ def test_json_of_trait_groups_survives_the_file(tmp_path: Path) -> None:
     with Dataset(tmp_path / "data.h5") as data:
         assert json.loads(data.attributes["trait_groups"])[0]["n_traits"] == 3
         assert [row["genetic_correlation"] for row in data.facts()] == [0.25] * 3
+
+
+def test_no_lock_is_taken(tmp_path: Path) -> None:
+    """Some file systems have none. Here somebody holds the one lock, so that nobody else can."""
+    path = tmp_path / "data.h5"
+    path.touch()
+    with path.open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="unable to lock file"):
+            h5py.File(path, "w")
+        with Dataset(write(path, TWO_GROUPS)) as data:
+            assert data.n_loci == 10
 
 
 def test_not_hdf5(tmp_path: Path) -> None:
