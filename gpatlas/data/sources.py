@@ -3,21 +3,29 @@
 Standard library only on purpose: the driver fingerprints sources without numpy.
 """
 
+import bz2
 import difflib
+import gzip
 import hashlib
+import lzma
 import os
+import posixpath
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 # In this order the texts are handed out; it is also the order inside the study's archives, which then need no spooling.
 KINDS = ("eff", "g", "p")
 CHUNK = 1 << 20
+MOST_LINKS = 40  # in a row, as Linux has it
+OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"]\0\0": lzma.open}  # by first bytes
+BROKEN = (tarfile.TarError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error)
 
 
 class SourceError(ValueError):
@@ -59,8 +67,8 @@ def find_files(folder: Path, scenario: str) -> dict[str, Path]:
 def open_texts(source: Path, scenario: str, spool: Path) -> Iterator[Iterator[Text]]:
     """The scenario's three texts in the order of KINDS; each must be read before the next is asked for.
 
-    An archive is read once, from start to end, as far as the last of the three. A member that comes before its turn
-    waits in an unnamed temporary file in the folder `spool`, which takes the member's size there.
+    An archive is read once, from start to end, as far as the last of the three; once more for each that is a link. A member that
+    comes before its turn waits in an unnamed temporary file in the folder `spool`, which takes the member's size there.
     Raises SourceError where a text is missing or there twice and where the archive is broken, also while it is read.
     """
     if not source.exists():
@@ -69,7 +77,7 @@ def open_texts(source: Path, scenario: str, spool: Path) -> Iterator[Iterator[Te
     with closing(texts):
         try:
             yield texts
-        except (tarfile.TarError, EOFError) as error:
+        except BROKEN as error:
             raise SourceError(f"{source}: cut short, or not a tar archive (.tar, .tar.gz or .tar.xz): {error}") from error
 
 
@@ -101,28 +109,75 @@ def _from_archive(source: Path, scenario: str, spool: Path) -> Generator[Text, N
     seen: dict[str, str] = {}
     early: dict[str, Text] = {}
     others: list[str] = []
-    with tarfile.open(source, "r|*", bufsize=CHUNK) as archive, ExitStack() as spooled:
+    with _archive(source) as archive, ExitStack() as spooled:
         for member in archive:
             name = PurePosixPath(member.name).name
-            stream = archive.extractfile(member) if name in kinds and member.isfile() else None
-            if stream is None:
+            if name not in kinds or not (member.isfile() or _is_link(member)):
                 others.append(name)
                 continue
             kind = kinds[name]
             if kind in seen:
                 raise SourceError(f"{source}: holds {name} twice, {seen[kind]} and {member.name}; an archive must hold one")
             seen[kind] = member.name
-            if kind != waiting[0]:
-                copy = spooled.enter_context(tempfile.TemporaryFile(dir=spool))
-                shutil.copyfileobj(stream, copy, CHUNK)
-                copy.seek(0)
-                stream = copy
+            if _is_link(member):
+                stream = spooled.enter_context(_linked(source, member, spool))
+            else:
+                stream = _stream(archive, member)
+                if kind != waiting[0]:
+                    stream = spooled.enter_context(_spooled(stream, spool))
             early[kind] = Text(f"{source}: {member.name}", stream)
             while waiting and waiting[0] in early:
                 yield early.pop(waiting.pop(0))
             if not waiting:
                 return
     raise _missing(source, scenario, seen, others)
+
+
+@contextmanager
+def _archive(source: Path) -> Iterator[tarfile.TarFile]:
+    """The archive, to be read from start to end. Decompressed a little at a time: tarfile itself copies all it has at every read."""
+    with source.open("rb") as file:
+        start = file.read(max(map(len, OPENERS)))
+        file.seek(0)
+        opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
+        with opener(file) if opener else file as content, tarfile.open(fileobj=content, mode="r|") as archive:
+            yield archive
+
+
+def _is_link(member: tarfile.TarInfo) -> bool:
+    return member.islnk() or member.issym()
+
+
+def _stream(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(member)
+    assert stream is not None
+    return stream
+
+
+def _spooled(stream: IO[bytes], spool: Path) -> IO[bytes]:
+    """A copy, in an unnamed temporary file in the folder `spool`."""
+    copy = tempfile.TemporaryFile(dir=spool)  # noqa: SIM115 (closed by who asked)
+    shutil.copyfileobj(stream, copy, CHUNK)
+    copy.seek(0)
+    return copy
+
+
+def _linked(source: Path, link: tarfile.TarInfo, spool: Path) -> IO[bytes]:
+    """A copy of the file of the archive that a link leads to, over further links."""
+    member = link
+    for _ in range(MOST_LINKS):
+        # A hard link is named from the archive's root, a symbolic one from its own folder.
+        target = posixpath.normpath(posixpath.join("" if member.islnk() else posixpath.dirname(member.name), member.linkname))
+        with _archive(source) as archive:
+            found = next((one for one in archive if posixpath.normpath(one.name) == target), None)
+            if found is None:
+                raise SourceError(f"{source}: {link.name} is a link to {target}, which the archive does not hold")
+            if found.isfile():
+                return _spooled(_stream(archive, found), spool)
+        if not _is_link(found):
+            raise SourceError(f"{source}: {link.name} is a link to {target}, which is not a file")
+        member = found
+    raise SourceError(f"{source}: {link.name} is a link that leads to no file")
 
 
 def _missing(source: Path, scenario: str, found: Iterable[str], others: list[str]) -> SourceError:

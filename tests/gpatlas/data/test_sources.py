@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,72 @@ def test_archives_cut_short(kept: float, mode: str, tmp_path: Path) -> None:
         read_all(archive, tmp_path)
 
 
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_small_archive_of_much_is_read_in_pieces(mode: Any, tmp_path: Path) -> None:
+    """60 MB of zeros in some ten kB, passed over. tarfile's own reading keeps what a block of the file expands to."""
+    texts = write_texts(tmp_path / "texts")
+    with tarfile.open(tmp_path / "texts.tar", mode) as archive:
+        large = tarfile.TarInfo("zeros")
+        large.size = 60_000_000
+        with Path("/dev/zero").open("rb") as zeros:
+            archive.addfile(large, zeros)
+        for kind in KINDS:
+            archive.add(texts / f"{SCENARIO}_{kind}.txt", f"{SCENARIO}_{kind}.txt")
+    assert (tmp_path / "texts.tar").stat().st_size < 100_000
+    tracemalloc.start()
+    try:
+        assert [content for _, content in read_all(tmp_path / "texts.tar", tmp_path)] == [CONTENT[kind] for kind in KINDS]
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def write_links(path: Path, texts: Path, kind_of_link: bytes, first: bool, mode: Any = "w") -> Path:
+    """The files lie in `files` under other names; the scenario's names are links, over one more link, before or after them."""
+    with tarfile.open(path, mode) as archive:
+        for place in ("links", "files") if first else ("files", "links"):
+            for kind in KINDS:
+                if place == "files":
+                    archive.add(texts / f"{SCENARIO}_{kind}.txt", f"./files/{kind}")
+                    continue
+                for name, target in ((f"over_{kind}", f"files/{kind}"), (f"{SCENARIO}_{kind}.txt", f"links/over_{kind}")):
+                    link = tarfile.TarInfo(f"links/{name}")
+                    link.type, link.linkname = kind_of_link, target if kind_of_link == tarfile.LNKTYPE else f"../{target}"
+                    archive.addfile(link)
+    return path
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+@pytest.mark.parametrize(
+    ("kind_of_link", "first"),
+    [(tarfile.LNKTYPE, False), (tarfile.SYMTYPE, False), (tarfile.SYMTYPE, True)],
+    ids=["hard", "symbolic", "before"],
+)
+def test_links_in_an_archive_are_followed(kind_of_link: bytes, first: bool, mode: str, tmp_path: Path) -> None:
+    archive = write_links(tmp_path / "texts.tar", write_texts(tmp_path / "texts"), kind_of_link, first, mode)
+    assert read_all(archive, tmp_path) == [(f"{archive}: links/{SCENARIO}_{kind}.txt", CONTENT[kind]) for kind in KINDS]
+    assert sorted(os.listdir(tmp_path)) == ["texts", "texts.tar"]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("gone", "is a link to links/gone, which the archive does not hold"),
+        ("/etc/passwd", "is a link to /etc/passwd, which the archive does not hold"),
+        (f"{SCENARIO}_eff.txt", "is a link that leads to no file"),
+        ("../folder", "is a link to folder, which is not a file"),
+    ],
+)
+def test_a_link_to_nothing_is_named(target: str, said: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "texts.tar", "w") as archive:
+        folder, link = tarfile.TarInfo("folder"), tarfile.TarInfo(f"links/{SCENARIO}_eff.txt")
+        folder.type, link.type, link.linkname = tarfile.DIRTYPE, tarfile.SYMTYPE, target
+        archive.addfile(folder)
+        archive.addfile(link)
+    with pytest.raises(SourceError, match=rf"texts.tar: links/{SCENARIO}_eff.txt {said}"):
+        read_all(tmp_path / "texts.tar", tmp_path)
+
+
 def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
     first, second = write_texts(tmp_path / "first"), write_texts(tmp_path / "second" / "deeper")
     assert sources.fingerprint(first, SCENARIO) == sources.fingerprint(tmp_path / "second", SCENARIO)
@@ -114,6 +181,6 @@ def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:
 
 
 def test_no_arrays_are_imported() -> None:
-    code = "import gpatlas.sources, sys; sys.exit(sorted({'numpy', 'h5py', 'pandas'} & set(sys.modules)) or 0)"
+    code = "import gpatlas.data.sources, sys; sys.exit(sorted({'numpy', 'h5py', 'pandas'} & set(sys.modules)) or 0)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2].parent, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
