@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from gpatlas.beside import TABLES, beside
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, build
 from gpatlas.stages import STAGES, Stage
@@ -74,17 +75,27 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 
 @contextmanager
-def write_aside(out: Path) -> Iterator[Path]:
+def write_aside(out: Path, earlier: tuple[Path, ...] = (), overwrite: bool = False) -> Iterator[Path]:
     """A path to write in place of `out`: it, and what stands beside it, comes to `out`'s folder when the block ends well.
 
-    `out` comes last, so that it is never there without the rest.
+    `out` comes last, so that it is never there without the rest. `earlier`: what a run may have left beside an earlier `out`,
+    which goes where it is not written anew. Raises ValueError where a file is there and `overwrite` is not set; then nothing is moved.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         aside = Path(folder) / out.name
         yield aside
-        for path in sorted(Path(folder).iterdir(), key=lambda path: path == aside):
+        written = sorted(Path(folder).iterdir(), key=lambda path: path == aside)
+        _refuse_existing([out.parent / path.name for path in written], overwrite)
+        for path in earlier:
+            path.unlink(missing_ok=True)
+        for path in written:
             path.replace(out.parent / path.name)
+
+
+def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    if not overwrite and (there := next((path for path in paths if path.exists()), None)):
+        raise ValueError(f"{there} exists already: name another --out, or add --overwrite")
 
 
 def _use_threads(threads: int | None) -> None:
@@ -102,11 +113,11 @@ def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: 
         raise click.UsageError("\n".join(faults)) from None
     progress = Progress(stage.name)
     try:
-        if out.exists() and not overwrite:
-            raise ValueError(f"{out} exists already: name another --out, or add --overwrite")
+        earlier = tuple(beside(out, name) for name in TABLES) if stage.model else ()
+        _refuse_existing((out, *earlier), overwrite)
         progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
         _use_threads(values.get("threads"))
-        with write_aside(out) as aside:
+        with write_aside(out, earlier, overwrite) as aside:
             stage.load()(settings, source, aside, progress)
         progress.report(peak_memory_mb=_peak_memory_mb())
     except (ValueError, OSError) as error:
@@ -137,7 +148,7 @@ def _command(stage: Stage) -> click.Command:
             click.Option([f"--{stage.source}", "source"], required=True, type=click.Path(exists=True, path_type=Path), help=help_text)
         )
     params.append(click.Option(["--out"], required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write."))
-    params.append(click.Option(["--overwrite"], is_flag=True, help="Replace the file where it exists."))
+    params.append(click.Option(["--overwrite"], is_flag=True, help="Replace the file, and the tables beside it, where they exist."))
     params += [_option(name, field) for name, field in stage.settings.model_fields.items()]
     return click.Command(stage.name, callback=callback, params=params, help=stage.settings.__doc__)
 

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from gpatlas.beside import beside
 from gpatlas.data.dataset import Dataset
 from gpatlas.data.population import Population
 from gpatlas.models.evaluation import evaluate
@@ -34,11 +35,6 @@ def check_size(model: Model, settings: FitSettings, data: Dataset | Population) 
     check_memory(
         memory_bytes(stage, settings, size), f"{data.name}: {stage.name} of {size.n_individuals} individuals and {size.n_loci} loci"
     )
-
-
-def beside(out: Path, what: str) -> Path:
-    """Where a further table goes: `<out>.<what>.csv`, without `out`'s own .csv."""
-    return out.with_name(f"{out.name.removesuffix('.csv')}.{what}.csv")
 
 
 def write_table(rows: list[Row], out: Path) -> None:

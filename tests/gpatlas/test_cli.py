@@ -14,6 +14,7 @@ import h5py
 import pytest
 
 from gpatlas import __version__
+from gpatlas.beside import TABLES
 from gpatlas.cli import main
 from gpatlas.progress import Progress
 from gpatlas.settings import Settings, build
@@ -243,9 +244,43 @@ def test_the_file_comes_after_what_stands_beside_it(blocked: str, tmp_path: Path
     """Whichever sibling cannot be moved, for a folder is in its place: the file itself is not there."""
     (tmp_path / blocked / "full").mkdir(parents=True)
     spy.siblings = SIBLINGS
-    assert command("simulate", "--out", tmp_path / "table.csv") == 1
+    assert command("simulate", "--out", tmp_path / "table.csv", "--overwrite") == 1
     assert not (tmp_path / "table.csv").exists()
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_beside_an_earlier_file_is_not_overwritten(name: str, tmp_path: Path, spy: Spy, capsys: pytest.CaptureFixture[str]) -> None:
+    there, fit = tmp_path / f"table.{name}.csv", ["fit-mlp", *source_flags(STAGES["fit-mlp"], tmp_path), "--out", tmp_path / "table.csv"]
+    there.write_text("old")
+    assert command(*fit) == 1
+    assert capsys.readouterr().err == f"Error: {there} exists already: name another --out, or add --overwrite\n"
+    assert spy.settings is None
+    spy.fault = ValueError("no good")
+    assert command(*fit, "--overwrite") == 1
+    assert there.read_text() == "old"
+
+
+def test_a_file_that_no_one_foresaw_is_refused_before_anything_is_replaced(
+    tmp_path: Path, spy: Spy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "z.csv").write_text("old")
+    spy.siblings = SIBLINGS
+    assert command("simulate", "--out", tmp_path / "table.csv") == 1
+    assert f"Error: {tmp_path / 'z.csv'} exists already" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"z.csv": "old"}
+    assert command("simulate", "--out", tmp_path / "table.csv", "--overwrite") == 0
+    assert (tmp_path / "z.csv").read_text() == "z.csv"
+
+
+def test_tables_of_an_earlier_run_go_with_it(tmp_path: Path, spy: Spy) -> None:
+    """What the new run writes is new, what it does not write is gone; other files stay."""
+    for name in ("table.csv", "table.pairs.csv", "table.trials.csv", "table.notes.csv", "other.pairs.csv"):
+        (tmp_path / name).write_text("old")
+    spy.siblings = ["table.trials.csv"]
+    assert command("fit-mlp", *source_flags(STAGES["fit-mlp"], tmp_path), "--out", tmp_path / "table.csv", "--overwrite") == 0
+    files = {path.name: path.read_text() for path in tmp_path.glob("*.csv")}
+    assert files == {"table.csv": "new", "table.trials.csv": "table.trials.csv", "table.notes.csv": "old", "other.pairs.csv": "old"}
 
 
 def test_file_has_the_usual_mode(tmp_path: Path, spy: Spy) -> None:

@@ -71,7 +71,8 @@ def test_without_control_groups_the_machine_is_all_there_is(tmp_path: Path) -> N
 
 def test_affinity_is_heeded() -> None:
     """As `taskset` or a batch system sets it."""
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from pipeline.machine import capacity; print(capacity()['cpu'])"
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    code += "; from pipeline.machine import capacity; print(capacity()['cpu'])"
     answer = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert answer.stdout == "1\n"
 
