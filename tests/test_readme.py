@@ -14,6 +14,7 @@ from drivers import ENVIRONMENT, PROJECT, run
 
 from images import IMAGES
 
+FLAGS = ("--network none", "--read-only", "--cap-drop ALL", "no-new-privileges")
 README = (PROJECT / "README.md").read_text()
 CONFIGS = re.findall(r"^\| `(configs/\w+\.yaml)` \|[^|]*\| (\d+) \| (\d+) \|", README, re.MULTILINE)
 
@@ -41,6 +42,9 @@ def test_docker_commands_work(tmp_path: Path, image: Callable[[str], str], engin
     """In a shell, as they stand there; the one in AlphaSimR's image where that is built."""
     commands = re.findall(r"^docker run .+$", README, re.MULTILINE)
     assert len(commands) == 3
+    (shut_in,) = re.findall(r"^shut_in=.+$", README, re.MULTILINE)
+    assert all(command.startswith("docker run $shut_in ") for command in commands)
+    assert all(flag in shut_in for flag in FLAGS)
     image("gpu")
     (tmp_path / "results").mkdir()
     built = {name for name in ("gpu", "r") if engine.images.list(IMAGES[name].tag)}
@@ -48,7 +52,7 @@ def test_docker_commands_work(tmp_path: Path, image: Callable[[str], str], engin
     for command in commands:
         name = re.search(r"images tag (\w+)", command)
         if name and name[1] in built:
-            subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, check=True)
+            subprocess.run(["bash", "-c", f"{shut_in}\n{command}"], cwd=tmp_path, env=environment, check=True)
     expected = {"data.h5", "mlp.csv"} | ({"alphasimr.h5"} if "r" in built else set())
     assert {path.name for path in (tmp_path / "results").iterdir()} == expected
     assert {path.stat().st_uid for path in (tmp_path / "results").iterdir()} == {os.getuid()}
