@@ -41,7 +41,11 @@ class Image:
         return self._hash(self.dockerfile, *self.locks)
 
     def _hash(self, *patterns: str) -> str:
+        """Raises FileNotFoundError where the project lacks its part of the definition: a checkout has it, an installed package has not."""
         digest = hashlib.sha256()
+        for pattern in patterns:
+            if not any(self.project.glob(pattern)):
+                raise FileNotFoundError(f"{self.project} has no {pattern}: images are named by, and built from, a checkout of gpatlas")
         for path in sorted(path for pattern in patterns for path in self.project.glob(pattern)):
             digest.update(f"{path.relative_to(self.project).as_posix()} {path.stat().st_size}\n".encode())
             digest.update(path.read_bytes())

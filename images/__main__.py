@@ -114,4 +114,7 @@ def check() -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m images")
+    try:
+        main(prog_name="python -m images")
+    except FileNotFoundError as error:
+        sys.exit(f"Error: {error}")

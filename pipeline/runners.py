@@ -20,6 +20,7 @@ from gpatlas.stages import Stage
 
 PR_SET_PDEATHSIG = 1
 PROJECT = Path(__file__).resolve().parents[1]
+SIMULATE_R = PROJECT / "r" / "simulate.R"
 OnLine = Callable[[str], None]
 
 
@@ -61,7 +62,7 @@ class Runner(Protocol):
         """The command line that a person would type to run the job into the current folder."""
 
     @contextmanager
-    def ready(self, stages: Sequence[Stage]) -> Iterator[None]:
+    def ready(self, stages: Sequence[Stage], results: Path) -> Iterator[None]:
         """Around a driver's run of these stages: refuse what can't be run, remove what a dead driver left, leave nothing behind."""
 
     def evict(self, folder: Path) -> None:
@@ -77,13 +78,15 @@ class LocalRunner:
     name = "local"
 
     def environment(self, stage: Stage) -> dict[str, str]:
+        if stage.image == "r" and not SIMULATE_R.is_file():
+            raise RunnerError(f"{SIMULATE_R} is missing: simulator 'alphasimr' needs a checkout of gpatlas")
         return _r_versions() if stage.image == "r" else {package: _version(package) for package in stage.packages}
 
     def command(self, job: Job) -> str:
         return shlex.join(_local_command(job))
 
     @contextmanager
-    def ready(self, stages: Sequence[Stage]) -> Iterator[None]:
+    def ready(self, stages: Sequence[Stage], results: Path) -> Iterator[None]:
         yield
 
     def evict(self, folder: Path) -> None:
@@ -115,7 +118,7 @@ class LocalRunner:
 
 
 def _local_command(job: Job) -> list[str]:
-    program = ["Rscript", "--vanilla", str(PROJECT / "r" / "simulate.R")] if job.stage.image == "r" else [sys.executable, "-m", "gpatlas"]
+    program = ["Rscript", "--vanilla", str(SIMULATE_R)] if job.stage.image == "r" else [sys.executable, "-m", "gpatlas"]
     return [*program, *job.arguments]
 
 

@@ -102,6 +102,18 @@ def test_locks_are_exact(path: Path) -> None:
     assert [line for line in lines if not re.fullmatch(pinned, line)] == []
 
 
+@pytest.mark.parametrize("missing", ["Dockerfile.gpu", "images/gpu.lock", "images/cuda.lock"])
+@pytest.mark.parametrize("command", [["tag", "gpu"], ["check"]], ids=" ".join)
+def test_without_its_definition_no_image_has_a_name(
+    missing: str, command: list[str], definition: Path, engine: docker.DockerClient
+) -> None:
+    (definition / missing).unlink()
+    ended = images(*command, project=definition)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    said = f"Error: {definition} has no {missing}: images are named by, and built from, a checkout of gpatlas\n"
+    assert ended.stderr == said
+
+
 def test_alphasimr_is_the_studys() -> None:
     assert re.findall(r"AlphaSimR=(.+)", (PROJECT / "images" / "r.lock").read_text()) == ["1.4.2"]
 
