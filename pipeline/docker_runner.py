@@ -6,6 +6,8 @@ across a fork mixes up the answers to different processes.
 """
 
 import codecs
+import csv
+import io
 import itertools
 import os
 import shlex
@@ -20,7 +22,7 @@ import requests
 import urllib3
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
-from docker.types import DeviceRequest, LogConfig
+from docker.types import DeviceRequest, LogConfig, Mount
 
 from gpatlas.stages import Stage
 from images import IMAGES
@@ -28,6 +30,7 @@ from pipeline.runners import Job, OnLine, Outcome, RunnerError
 from pipeline.session import Session, session
 
 LABEL = "gpatlas."
+SHUT_IN = "--network none --read-only --tmpfs /tmp --tmpfs /root:mode=755 --cap-drop ALL --security-opt no-new-privileges --env HOME=/tmp"
 NOBODY = 65534
 SECONDS_FOR_ENGINE = 60  # how long to wait for an engine that went away while a stage ran
 STOPPED = {137: -9, 143: -15}  # exit codes of a container that was stopped from outside
@@ -41,15 +44,21 @@ class DockerRunner:
     name = "docker"
 
     def environment(self, stage: Stage) -> dict[str, str]:
-        return {"image": IMAGES[stage.image].environment}
+        try:
+            return {"image": IMAGES[stage.image].environment}
+        except FileNotFoundError as error:
+            raise RunnerError(str(error)) from None
 
     def command(self, job: Job) -> str:
-        mounts = [word for path in job.reads for word in ("--volume", f"{path}:{path}:ro")]
-        words = ["--rm", "--network", "none", *mounts, IMAGES[job.stage.image].tag, *job.arguments]
-        return f'docker run --user "$(id -u):$(id -g)" --volume "$PWD:/out" --workdir /out {shlex.join(words)}'
+        mounts = [word for path, there in _read_only(job) for word in ("--mount", _csv(f"source={path}", f"target={there}", "readonly"))]
+        words = shlex.join([*mounts, IMAGES[job.stage.image].tag, *job.arguments])
+        out = r'--mount "type=bind,\"source=$PWD\",target=/out" --workdir /out'
+        return f'docker run --rm --user "$(id -u):$(id -g)" {SHUT_IN} {out} {words}'
 
     @contextmanager
-    def ready(self, stages: Sequence[Stage]) -> Iterator[None]:
+    def ready(self, stages: Sequence[Stage], results: Path) -> Iterator[None]:
+        if not os.getuid():
+            _let_group_read(results)
         with _engine() as client:
             for name in sorted({stage.image for stage in stages}):
                 _image(client, name)
@@ -80,15 +89,15 @@ class DockerRunner:
 def container_options(job: Job, user: str) -> dict[str, Any]:
     """How the container of a job is made: what it may see and use."""
     memory = job.needs.memory_gb * 10**9
-    binds = {str(path): {"bind": str(path), "mode": "ro"} for path in job.reads}
+    mounts = [Mount(there, path, "bind", read_only=True) for path, there in _read_only(job)]
     return {
         "command": list(job.arguments),
         "user": user,
         "network_mode": "none",
         "read_only": True,
-        "tmpfs": {"/tmp": "mode=1777,size=256m"},
+        "tmpfs": {"/tmp": "mode=1777,size=256m", "/root": "mode=755,size=1m"},  # results may lie below it
         "environment": {"HOME": "/tmp"},
-        "volumes": binds | {str(job.folder): {"bind": str(job.folder), "mode": "rw"}},
+        "mounts": [*mounts, Mount(str(job.folder), str(job.folder), "bind")],
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "init": True,
@@ -100,6 +109,36 @@ def container_options(job: Job, user: str) -> dict[str, Any]:
         "labels": {LABEL + name: value for name, value in {**job.labels, "run": str(session()), "folder": str(job.folder)}.items()},
         "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "64m"}),
     }
+
+
+def _read_only(job: Job) -> list[tuple[str, str]]:
+    """What the container sees beside its own folder, and where: what the job reads, and the files that links in its sources name."""
+    binds = {str(path): str(path) for path in job.reads}
+    sources = [path for path in job.reads if path.is_dir() and not job.folder.is_relative_to(path)]
+    for link in (Path(root) / name for source in sources for root, _, names in os.walk(source) for name in names):
+        if link.is_symlink() and link.exists():
+            named = os.path.normpath(link.parent.resolve() / link.readlink())
+            if not any(Path(named).is_relative_to(path) for path in job.reads):
+                binds[named] = str(link.resolve())
+    return [(path, there) for there, path in binds.items()]
+
+
+def _csv(*fields: str) -> str:
+    """The value of docker's --mount, where a path may hold commas and quotes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(["type=bind", *fields])
+    return text.getvalue()
+
+
+def _let_group_read(results: Path) -> None:
+    """Root's stages run as nobody in root's group: that may read results, old and new, whatever root's umask was and is."""
+    os.umask(os.umask(0) & ~0o050)
+    for root, _, names in os.walk(results):
+        for path in (Path(root), *(Path(root) / name for name in names)):
+            mode = path.lstat().st_mode
+            wanted = mode | (0o050 if path.is_dir() else 0o040)
+            if wanted != mode and not path.is_symlink():
+                path.chmod(wanted)
 
 
 @contextmanager
@@ -138,13 +177,13 @@ def _remove(client: docker.DockerClient, chosen: Any) -> None:
 
 @contextmanager
 def _owned(folder: Path) -> Iterator[str]:
-    """The user to run as: the caller. A stage never runs as root: root's runs as nobody, and its files are then given to root."""
+    """The user to run as: the caller. A stage never runs as root: root's runs as nobody in root's group, and its files go to root."""
     if os.getuid():
         yield f"{os.getuid()}:{os.getgid()}"
         return
-    _give(folder, NOBODY, NOBODY)
+    _give(folder, NOBODY, os.getgid())
     try:
-        yield f"{NOBODY}:{NOBODY}"
+        yield f"{NOBODY}:{os.getgid()}"
     finally:
         _give(folder, os.getuid(), os.getgid())
 

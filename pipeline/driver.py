@@ -141,7 +141,7 @@ def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.cor
     git_commit()
     limit(declared(core))
     by_id = {task.task_id: task for task in stages}
-    ready = RUNNERS[root.chosen_runner].ready([task.stage for task in todo])
+    ready = RUNNERS[root.chosen_runner].ready([task.stage for task in todo], root.results)
     with _signals(), ready, _luigi_log(log), kept_informed(core, by_id), Console(work, core.workers) as console:
         console.print(f"{root.study.path}: {len(stages)} stages, {len(todo)} to do; Luigi's log: {log}")
         for task in todo:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -340,7 +341,54 @@ def test_a_gpu_that_the_engine_does_not_offer_is_said(tmp_path: Path, engine: do
 
 
 def test_the_command_to_repeat_names_the_image() -> None:
-    job = Job(STAGES["simulate"], ("simulate", "--out", "data.h5"), Path("x"), (Path("/a b"),), Needs(1, 1, 0), {})
+    job = Job(STAGES["simulate"], ("simulate", "--out", "data.h5"), Path("x"), (Path("/a: ,b"),), Needs(1, 1, 0), {})
     words = shlex.split(DockerRunner().command(job))
     assert words[:2] == ["docker", "run"]
-    assert words[-6:] == ["--volume", "/a b:/a b:ro", IMAGES["gpu"].tag, "simulate", "--out", "data.h5"]
+    mount = 'type=bind,"source=/a: ,b","target=/a: ,b",readonly'
+    assert words[-6:] == ["--mount", mount, IMAGES["gpu"].tag, "simulate", "--out", "data.h5"]
+    assert {"--read-only", "--cap-drop", "--network"} <= set(words)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_colons_and_commas_in_names_and_roots_own_umask(tmp_path: Path, gpu_image: str, umask: int) -> None:
+    """Stages run, and their command repeats them; what a run with umask 077 left serves one with 022."""
+    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "scenario": "q:{n_qtl},{n_individuals}_{replicate}"}
+    config = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "experiments": {"scaling": experiment}})
+    results = tmp_path / "a: b,c" / "results"
+    code, output = run(config, results, *IN_DOCKER, umask=umask)
+    assert code == 0, output
+    for table_of_fits in results.glob("store/collected/study/*"):
+        shutil.rmtree(table_of_fits)
+    shutil.rmtree(results / "study")
+    for folder in results.glob("store/*/*/*"):
+        folder.chmod(0o700)
+        for path in folder.iterdir():
+            path.chmod(0o600)
+    code, output = run(config, results, *IN_DOCKER, umask=0o022)
+    assert code == 0, output
+    (folder,) = (results / "store" / "scaling" / "q:10,200_1").glob("ridge-*")
+    hand = tmp_path / "by: hand,x"
+    hand.mkdir()
+    subprocess.run(["sh", "-c", json.loads((folder / "provenance.json").read_text())["command"]], cwd=hand, check=True)
+    assert (hand / "table.csv").is_file()
+
+
+def test_a_source_folder_of_links_is_imported(tmp_path: Path, gpu_image: str) -> None:
+    with tarfile.open(PROJECT / "tests" / "data" / "alphasimr_scaling_input.tar.xz") as archive:
+        archive.extractall(tmp_path / "real: files", filter="data")
+    (tmp_path / "links").mkdir()
+    for number, path in enumerate(sorted((tmp_path / "real: files").rglob("*.txt"))):
+        relative = os.path.relpath(path, tmp_path / "links")
+        (tmp_path / "links" / path.name).symlink_to(relative if number % 2 else path)
+    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 1000, "n_qtl": 46, "replicates": 1}]}
+    study = {"simulator": "import", "source": "links", "runner": "docker", "experiments": {"scaling": experiment}}
+    code, output = run(write_study(tmp_path / "study.yaml", study), tmp_path / "results")
+    assert code == 0, output
+    assert len(table(tmp_path / "results", "study")) == 5
+
+
+def test_a_container_knows_its_own_limits(tmp_path: Path, engine: docker.DockerClient, gpu_image: str) -> None:
+    code = "from gpatlas.machine import machine_memory, machine_cores; print(machine_memory(), machine_cores())"
+    options = container_options(make_job(tmp_path), user="65534:65534") | {"entrypoint": ["python", "-c", code]}
+    memory, cores = map(int, engine.containers.run(gpu_image, remove=True, **options).split())
+    assert (memory // 4096, cores) == (10**9 // 4096, 1)
