@@ -87,7 +87,7 @@ def drive(root: RunAll, core: luigi.interface.core, luigi_run: Callable[[], Any]
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    except (NoScheduler, RPCError, RunnerError) as error:
+    except (NoScheduler, RPCError, RunnerError, OSError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
@@ -179,10 +179,21 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _LogFile(logging.FileHandler):
+    """Says once, in a line, that it cannot be written; logging itself prints a traceback for every record."""
+
+    _said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._said:
+            self._said = True
+            print(f"{self.baseFilename}: {sys.exc_info()[1]}", file=sys.stderr)
+
+
 @contextmanager
 def _luigi_log(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     level = root.level
@@ -193,4 +204,5 @@ def _luigi_log(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-        handler.close()
+        with suppress(OSError):  # has been said
+            handler.close()

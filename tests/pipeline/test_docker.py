@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.mark.parametrize("runner", ["local", "docker"])
+def test_a_disk_without_a_byte_left_is_a_few_lines(tmp_path: Path, gpu_image: str, small_disk: Path, runner: str) -> None:
+    """Where the driver's own files have no room either."""
+    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    (small_disk / "study").mkdir()
+    (small_disk / "study" / "luigi.log").touch()
+    with suppress(OSError), (small_disk / "filling").open("wb", buffering=0) as filling:
+        while True:
+            filling.write(bytes(4096))
+    code, output = run(config, small_disk, *LOCAL, "--runner", runner)
+    assert code == 1
+    assert "No space left on device" in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) < 60
+
+
 def test_a_full_disk_is_named_and_a_rerun_ends_right(
     tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], small_disk: Path
 ) -> None:
@@ -283,6 +300,7 @@ def test_a_full_disk_is_named_and_a_rerun_ends_right(
     code, output = run(config, small_disk, *IN_DOCKER)
     assert code == 1
     assert "No space left on device" in output
+    assert "Traceback" not in output
     assert not (small_disk / "study" / "results.csv").exists()
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
     code, output = run(config, small_disk, *IN_DOCKER)
