@@ -35,6 +35,8 @@ FROM system AS r-base
 ENV HOME=/tmp
 ENTRYPOINT ["Rscript", "--vanilla", "/app/simulate.R"]
 CMD ["--help"]
+# Root's results may lie below /root, where its stages, which run as nobody, must get through.
+RUN chmod 755 /root
 COPY --chmod=755 r /app
 ARG BASE
 ARG BASE_DIGEST

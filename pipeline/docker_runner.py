@@ -30,7 +30,7 @@ from pipeline.runners import Job, OnLine, Outcome, RunnerError
 from pipeline.session import Session, session
 
 LABEL = "gpatlas."
-SHUT_IN = "--network none --read-only --tmpfs /tmp --tmpfs /root:mode=755 --cap-drop ALL --security-opt no-new-privileges --env HOME=/tmp"
+SHUT_IN = "--network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --env HOME=/tmp"
 NOBODY = 65534
 SECONDS_FOR_ENGINE = 60  # how long to wait for an engine that went away while a stage ran
 STOPPED = {137: -9, 143: -15}  # exit codes of a container that was stopped from outside
@@ -95,7 +95,7 @@ def container_options(job: Job, user: str) -> dict[str, Any]:
         "user": user,
         "network_mode": "none",
         "read_only": True,
-        "tmpfs": {"/tmp": "mode=1777,size=256m", "/root": "mode=755,size=1m"},  # results may lie below it
+        "tmpfs": {"/tmp": "mode=1777,size=256m"},
         "environment": {"HOME": "/tmp"},
         "mounts": [*mounts, Mount(str(job.folder), str(job.folder), "bind")],
         "cap_drop": ["ALL"],

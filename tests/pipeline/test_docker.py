@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -389,6 +390,13 @@ def test_colons_and_commas_in_names_and_roots_own_umask(tmp_path: Path, gpu_imag
     hand.mkdir()
     subprocess.run(["sh", "-c", json.loads((folder / "provenance.json").read_text())["command"]], cwd=hand, check=True)
     assert (hand / "table.csv").is_file()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="is about root's own folder")
+def test_results_below_roots_home(gpu_image: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/root") as folder:
+        code, output = run(write_study(Path(folder) / "study.yaml", RIDGE_STUDY), Path(folder) / "results", *IN_DOCKER)
+        assert code == 0, output
 
 
 def test_a_source_folder_of_links_is_imported(tmp_path: Path, gpu_image: str) -> None:
