@@ -13,8 +13,6 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,9 @@ from PIL import Image
 
 from gpatlas.report.run_record import RunRecord
 from gpatlas.settings import build
+from gpatlas.stages import SIMULATE_ALPHASIMR
 from pipeline import RunAll
+from pipeline.runners import LocalRunner, RunnerError
 
 FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3", "4", "5"]
 TEST_CONFIG = PROJECT / "configs" / "test.yaml"
@@ -404,10 +404,24 @@ def test_stages_that_do_not_fit_together_wait(tmp_path: Path, scheduler: list[st
     assert code == 0, output
     provenances = [json.loads(path.read_text()) for path in results.glob("store/*/*/*/provenance.json")]
     assert {provenance["needs"]["memory_gb"] for provenance in provenances} == {2}
-    spans = sorted((provenance["started"], provenance["wall_seconds"]) for provenance in provenances)
-    assert len(spans) == 10
-    for (first, seconds), (second, _) in pairwise(spans):
-        assert datetime.fromisoformat(second).timestamp() >= datetime.fromisoformat(first).timestamp() + seconds - 0.01
+    events = re.findall(r"Worker .*\) (running|done) +(?:Data|Fit|Collect|Report)\(", (results / "study" / "luigi.log").read_text())
+    assert events == ["running", "done"] * 10
+
+
+def test_an_installed_package_says_that_the_driver_needs_a_checkout(tmp_path: Path) -> None:
+    for name in ("gpatlas", "pipeline", "images"):
+        shutil.copytree(PROJECT / name, tmp_path / "installed" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    code, output = run(write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results", project=tmp_path / "installed")
+    expected = (
+        f"{tmp_path / 'installed' / 'luigi.cfg'} is missing: the driver needs a checkout of gpatlas, not the installed package alone\n"
+    )
+    assert (code, output) == (2, expected)
+
+
+def test_an_installed_package_has_no_simulator_in_r(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("pipeline.runners.SIMULATE_R", tmp_path / "simulate.R")
+    with pytest.raises(RunnerError, match=r"simulate\.R is missing: simulator 'alphasimr' needs a checkout"):
+        LocalRunner().environment(SIMULATE_ALPHASIMR)
 
 
 def test_a_missing_scheduler_is_named(tmp_path: Path) -> None:
