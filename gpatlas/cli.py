@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from gpatlas.beside import TABLES, beside
+from gpatlas.models.registry import further_tables
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, build
 from gpatlas.stages import STAGES, Stage
@@ -113,7 +113,7 @@ def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: 
         raise click.UsageError("\n".join(faults)) from None
     progress = Progress(stage.name)
     try:
-        earlier = tuple(beside(out, name) for name in TABLES) if stage.model else ()
+        earlier = tuple(stage.beside(out, name) for name in further_tables()) if stage.model else ()
         _refuse_existing((out, *earlier), overwrite)
         progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
         _use_threads(values.get("threads"))

@@ -3,7 +3,6 @@
 import csv
 from pathlib import Path
 
-from gpatlas.beside import beside
 from gpatlas.data.dataset import Dataset
 from gpatlas.data.population import Population
 from gpatlas.models.evaluation import evaluate
@@ -25,7 +24,7 @@ def run(model: Model, settings: FitSettings, source: Path, out: Path, progress: 
         check_size(model, settings, data)
         evaluation = evaluate(model, settings, data.population(), progress)
     for name, table in evaluation.tables.items():
-        table.to_csv(beside(out, name), index=False)
+        table.to_csv(FITS[model.name].beside(out, name), index=False)
     write_table(evaluation.rows, out)
 
 

@@ -7,6 +7,7 @@ knows no other path. It is named here by module and name, so that nothing is imp
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from gpatlas.data.settings import ImportSettings, SimulateSettings
 from gpatlas.figures.settings import FigureSettings
@@ -40,6 +41,11 @@ class Stage:
     def load(self) -> Callable[..., None]:
         function: Callable[..., None] = resolve(self.function)
         return partial(function, MODELS[self.model]) if self.model else function
+
+    @staticmethod
+    def beside(out: Path, table: str) -> Path:
+        """Where a further table goes that a fit writes beside `out`: `<out>.<table>.csv`, without `out`'s own .csv."""
+        return out.with_name(f"{out.name.removesuffix('.csv')}.{table}.csv")
 
     def flags(self, values: Settings) -> list[str]:
         """The command-line flags that say `values`; the inverse of what `gpatlas.cli` parses."""

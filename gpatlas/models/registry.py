@@ -19,8 +19,9 @@ class Model:
 
     `fit`: "module:function", loaded when it runs, of the one signature `gpatlas.models.contract.Fit`. `validates`: whether the fit
     chooses by a validation part; where not, those individuals join the training part. `judge`: "module:function", of the signature
-    `gpatlas.models.contract.Judge`, that adds what only the true effects can tell. `packages`: what the results depend on.
-    `in_text`: the title in a sentence. `results`: what the fit returns, name to title, where that is not one model of this name.
+    `gpatlas.models.contract.Judge`, that adds what only the true effects can tell. `packages`: what the results depend on. `tables`: the
+    further tables that it may return. `in_text`: the title in a sentence. `results`: what it returns, name to title, where that is not
+    one model of this name.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Model:
     packages: tuple[str, ...]
     validates: bool = False
     judge: str | None = None
+    tables: tuple[str, ...] = ()
     in_text: str = ""
     results: tuple[tuple[str, str], ...] = ()
 
@@ -179,9 +181,10 @@ MODELS: dict[str, Model] = {
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),
             judge="gpatlas.models.pairwise:judge",
+            tables=("pairs",),
         ),
         Model("linear_sgd", "linear model trained by SGD", 3, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
-        Model("mlp", "MLP", 3, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, in_text="the MLP"),
+        Model("mlp", "MLP", 3, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
         Model(
             "pruned",
             "pruned models",
@@ -191,10 +194,16 @@ MODELS: dict[str, Model] = {
             TUNED,
             validates=True,
             judge="gpatlas.models.pruned:judge",
+            tables=("trials", "columns"),
             results=(("lasso", "lasso"), ("pruned_linear", "pruned linear model"), ("pruned_mlp", "pruned MLP")),
         ),
     )
 }
+
+
+def further_tables() -> set[str]:
+    """The further tables of all models."""
+    return {table for model in MODELS.values() for table in model.tables}
 
 
 def titles() -> dict[str, str]:

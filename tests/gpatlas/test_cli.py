@@ -14,8 +14,8 @@ import h5py
 import pytest
 
 from gpatlas import __version__
-from gpatlas.beside import TABLES
 from gpatlas.cli import main
+from gpatlas.models.registry import further_tables
 from gpatlas.progress import Progress
 from gpatlas.settings import Settings, build
 from gpatlas.stages import STAGES, Stage
@@ -249,7 +249,7 @@ def test_the_file_comes_after_what_stands_beside_it(blocked: str, tmp_path: Path
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", sorted(further_tables()))
 def test_a_table_beside_an_earlier_file_is_not_overwritten(name: str, tmp_path: Path, spy: Spy, capsys: pytest.CaptureFixture[str]) -> None:
     there, fit = tmp_path / f"table.{name}.csv", ["fit-mlp", *source_flags(STAGES["fit-mlp"], tmp_path), "--out", tmp_path / "table.csv"]
     there.write_text("old")

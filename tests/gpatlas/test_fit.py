@@ -10,12 +10,12 @@ from populations import QUIET, fit_small, write_dataset
 
 from gpatlas import needs
 from gpatlas.data.dataset import Dataset
-from gpatlas.fit import beside, check_size, write_table
+from gpatlas.fit import check_size, write_table
 from gpatlas.models import evaluation
 from gpatlas.models.registry import MODELS
 from gpatlas.needs import memory_bytes
 from gpatlas.settings import Size
-from gpatlas.stages import FITS
+from gpatlas.stages import FITS, Stage
 
 
 def test_written_numbers_are_exact(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_what_is_missing_is_empty(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("out", "wanted"), [("table.csv", "table.pairs.csv"), ("a.b.csv", "a.b.pairs.csv"), ("table", "table.pairs.csv")])
 def test_further_tables_go_beside_the_models_own(tmp_path: Path, out: str, wanted: str) -> None:
-    assert beside(tmp_path / out, "pairs") == tmp_path / wanted
+    assert Stage.beside(tmp_path / out, "pairs") == tmp_path / wanted
 
 
 FURTHER: dict[tuple[str, bool], list[str]] = {

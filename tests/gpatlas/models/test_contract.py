@@ -57,6 +57,7 @@ def test_a_fit_gives_what_the_contract_says(name: str, values: dict[str, Any]) -
         assert {np.shape(values) for values in one.columns.values()} <= {(), (N_TRAITS,)}
         assert all(isinstance(table, pd.DataFrame) for table in one.tables.values())
     tables = [table for one in models.values() for table in one.tables]
+    assert set(tables) <= set(MODELS[name].tables), "an entry names all further tables of its model"
     assert len(tables) == len(set(tables)), "the tables of all models of a fit are written beside each other"
     done, totals = zip(*progress.steps, strict=True)
     assert len(set(totals)) == 1

@@ -15,13 +15,13 @@ from gpatlas.data.dataset import Dataset
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import Genotypes
 from gpatlas.data.settings import ImportSettings
-from gpatlas.fit import beside
 from gpatlas.models.contract import Part
 from gpatlas.models.pairwise import Trial, fit, folds, is_causal, settle_threshold, success
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.scores import pearson_r
 from gpatlas.models.splits import training_split
 from gpatlas.progress import Progress
+from gpatlas.stages import Stage
 
 DATA = Path(__file__).parents[2] / "data"
 CEILING = 0.99  # below sqrt(h2) = 0.9995 by what an estimate costs
@@ -34,7 +34,7 @@ def simulated(folder: Path, **values: Any) -> Path:
 def fitted(source: Path, progress: Progress = QUIET, **values: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The table of a fit, and the pairs found."""
     table = fit_by_stage("pairwise", source, progress, **{"protocol": "holdout", **values})
-    return table, pd.read_csv(beside(source.with_name("table.csv"), "pairs"))
+    return table, pd.read_csv(Stage.beside(source.with_name("table.csv"), "pairs"))
 
 
 def epistatic(table: pd.DataFrame) -> pd.DataFrame:

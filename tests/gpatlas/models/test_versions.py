@@ -17,7 +17,7 @@ RECORDED = ROOT / "tests" / "data" / "model_versions.csv"
 
 
 def files(model: str) -> list[Path]:
-    """The modules of the rooms data and models that the model's fit is made of, and those that they import."""
+    """The modules that the model's fit, its splits and scores are made of: of the room models, and the genotypes."""
     found: set[Path] = set()
     waiting = [MODELS[model].fit.partition(":")[0], "gpatlas.models.evaluation"]
     while waiting:
@@ -26,7 +26,7 @@ def files(model: str) -> list[Path]:
             continue
         found.add(path)
         imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) and node.module]
-        waiting += [node.module for node in imports if str(node.module).startswith(("gpatlas.data.", "gpatlas.models."))]
+        waiting += [node.module for node in imports if str(node.module).startswith(("gpatlas.data.genotypes", "gpatlas.models."))]
     return sorted(path for path in found if path.stem not in {"registry", "settings"})
 
 
