@@ -10,7 +10,7 @@ from pipeline.tasks import Data, RunAll
 class Plan(RunAll):
     """Say what RunAll would do: stages done and to do, scenarios, disk. Runs nothing."""
 
-    def run(self) -> None:
+    def run(self) -> None:  # type: ignore[override]
         print("\n".join(self.lines()))
 
     def lines(self) -> Iterator[str]:

@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -158,11 +158,18 @@ class StageTask(luigi.Task):
     def output(self) -> EntryTarget:
         return EntryTarget(self.entry)
 
-    def run(self) -> None:
-        """Fill the entry. Returns at once where it is full: a scheduler may hand over a task that is done."""
+    def run(self) -> Iterator[list["StageTask"]]:
+        """Fill the entry. Returns at once where it is full: a scheduler may hand over a task that is done.
+
+        Yields the inputs that are damaged: Luigi has them made again, and then calls this anew.
+        """
         if (pid := driver()) not in (None, os.getpid()):
             die_with(pid)
         with reporting(self.label):
+            if self.complete():
+                return
+            if again := damaged(self.requires()):
+                yield again
             self._refuse_repetition()
             why = self.entry.why_not(self.ingredients)
             with self.entry.claimed(self._runner.evict) as mine:
@@ -190,7 +197,7 @@ class StageTask(luigi.Task):
         with (part / LOG).open("w", encoding="utf-8") as log:
             outcome = self._runner.run(self._job(part, part / self.stage.output), _LineReader(self, log, facts))
         self._record(part, outcome, started, facts)
-        if outcome.exit_code or not (part / self.stage.output).exists():
+        if outcome.exit_code or not _has_content(part / self.stage.output):
             self._fail(outcome)
         self.entry.commit()
         self.tell("status_message", f"took {outcome.wall_seconds:.1f} s\nlog: {self.entry.path / LOG}")
@@ -241,6 +248,19 @@ class StageTask(luigi.Task):
         if outcome.exit_code < 0:
             return f"was killed by signal {-outcome.exit_code}"
         return f"ended with exit code {outcome.exit_code}" if outcome.exit_code else "wrote no output"
+
+
+def damaged(tasks: Iterable[StageTask]) -> list[StageTask]:
+    """Those whose outputs, read to the last byte, are not what was recorded. Raises OSError where one was made by this run."""
+    found = [task for task in tasks if not task.entry.verified()]
+    for task in found:
+        if task.entry.provenance().get("session") == str(session()):
+            raise OSError(f"{task.entry.fault()} in {task.entry.path}, which was made in this run; is the disk sound?")
+    return found
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 class _LineReader:

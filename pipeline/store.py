@@ -1,4 +1,7 @@
-"""The result store: a folder per stage output, named by its key, complete once it is there, never changed after that."""
+"""The result store: a folder per stage output, named by its key, complete once it is there, never changed after that.
+
+Its provenance records size, time and checksum of every file, so that what changed nevertheless is found and made again.
+"""
 
 import fcntl
 import hashlib
@@ -7,10 +10,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 PROVENANCE, LOG = "provenance.json", "log.txt"
+FILES, SEAL, FAULT = "files", "seal", "fault"  # in provenance.json: what the files are, a checksum of the rest, what a reader found
 
 
 def canonical(value: Any) -> str:
@@ -39,6 +44,55 @@ def read_json(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+@cache
+def _sha256(path: Path, changed_ns: int) -> str:
+    """Of a file whose inode changed last at `changed_ns`, so that a process reads each state of it once."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256(path: Path) -> str:
+    return _sha256(path, path.stat().st_ctime_ns)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What `damage` compares the file with later."""
+    stat = path.stat()
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256(path)}
+
+
+def damage(path: Path, recorded: Mapping[str, Any], read: bool) -> str:
+    """How the file differs from what `describe` said of it; '' where it does not.
+
+    Where size and time are the same the checksum is taken to be, unless `read`.
+    """
+    if not path.is_file():
+        return f"{path.name} is gone"
+    stat = path.stat()
+    if stat.st_size != recorded["size"]:
+        return f"{path.name} is damaged (size)"
+    if (read or stat.st_mtime_ns != recorded["mtime_ns"]) and sha256(path) != recorded["sha256"]:
+        return f"{path.name} is damaged (checksum)"
+    return ""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the kernel's lock on the folder, made where it is missing; yields its descriptor."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+            break
+        except FileNotFoundError:
+            continue
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 class Entry:
     """The output folder of one stage: `<name>-<key>/` with the output, provenance.json and log.txt.
 
@@ -47,17 +101,37 @@ class Entry:
     """
 
     def __init__(self, folder: Path, name: str, key: str, output: str) -> None:
-        self.name = name
+        self.name, self.key = name, key
         self.path = folder / f"{name}-{key}"
         self.output = self.path / output
         self.part = self.path.with_name(f"{self.path.name}.part")
         self.failed = self.path.with_name(f"{self.path.name}.failed")
 
     def exists(self) -> bool:
-        return self.output.exists() and (self.path / PROVENANCE).exists()
+        return self.path.exists() and not self.fault()
 
     def provenance(self) -> dict[str, Any]:
         return read_json(self.path / PROVENANCE)
+
+    def fault(self, read: bool = False) -> str:
+        """What is wrong with the finished folder; '' where nothing is, or there is none. `read`: by every checksum."""
+        if not self.path.exists():
+            return ""
+        provenance = self.provenance()
+        if FAULT in provenance:
+            return str(provenance[FAULT])
+        if provenance.get("key") != self.key or provenance != _sealed(provenance):
+            return f"{PROVENANCE} is {'damaged' if (self.path / PROVENANCE).exists() else 'gone'}"
+        if FILES not in provenance:  # made before files were recorded
+            return "" if self.output.exists() else f"{self.output.name} is gone"
+        faults = (damage(self.path / name, recorded, read) for name, recorded in provenance[FILES].items())
+        return next(filter(None, faults), "")
+
+    def verified(self) -> bool:
+        """Whether every checksum is right. Where one is not this is noted in the folder, which from then on does not exist."""
+        if self.exists() and (fault := self.fault(read=True)):
+            write_json(self.path / PROVENANCE, {"key": self.key, "session": self.provenance().get("session"), FAULT: fault})
+        return self.exists()
 
     @contextmanager
     def claimed(self, evict: Callable[[Path], None] = lambda folder: None) -> Iterator[bool]:
@@ -67,26 +141,13 @@ class Entry:
         writing there is no more than an orphan, which `evict` stops.
         """
         while not self.exists():
-            descriptor = self._lock_part()
-            try:
+            with locked(self.part) as descriptor:
                 if self._is_part(descriptor):
                     evict(self.part)
                     _clear(self.part)
                     yield True
                     return
-            finally:
-                os.close(descriptor)
         yield False
-
-    def _lock_part(self) -> int:
-        while True:
-            self.part.mkdir(parents=True, exist_ok=True)
-            try:
-                descriptor = os.open(self.part, os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            return descriptor
 
     def _is_part(self, descriptor: int) -> bool:
         """Whether the locked folder still is `.part`: whoever held it before may have renamed it."""
@@ -97,9 +158,19 @@ class Entry:
 
     def commit(self) -> None:
         """The part becomes the result. What stands in its place is damaged (`exists` was false) and is removed."""
+        self._seal()
         shutil.rmtree(self.path, ignore_errors=True)
         shutil.rmtree(self.failed, ignore_errors=True)
         self.part.rename(self.path)
+        _sync(self.path.parent)
+
+    def _seal(self) -> None:
+        """Record what the files are, and have all of it on the disk, before the folder gets its final name."""
+        files = [path for path in sorted(self.part.rglob("*")) if path.is_file() and path.name not in {PROVENANCE, LOG}]
+        described = {str(path.relative_to(self.part)): describe(path) for path in files}
+        write_json(self.part / PROVENANCE, _sealed(read_json(self.part / PROVENANCE) | {FILES: described}))
+        for path in [*self.part.rglob("*"), self.part]:
+            _sync(path)
 
     def fail(self) -> None:
         """The part is kept aside, for its log."""
@@ -108,13 +179,27 @@ class Entry:
 
     def why_not(self, ingredients: Mapping[str, Any]) -> str:
         """Why an earlier result of the same stage does not serve: what differs from the newest one. '' where there is none."""
+        if self.path.exists():
+            return self.fault()
         earlier = [path for path in self.path.parent.glob(f"{self.name}-*/{PROVENANCE}") if path.parent.suffix not in {".part", ".failed"}]
         if not earlier:
             return ""
         newest = max(earlier, key=lambda path: path.stat().st_mtime)
-        if newest.parent == self.path:
-            return f"{self.output.name} is gone"
         return "; ".join(differences(read_json(newest).get("ingredients", {}), ingredients))
+
+
+def _sealed(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """With a checksum of the rest, where it records files."""
+    rest = {name: value for name, value in provenance.items() if name != SEAL}
+    return rest | {SEAL: short_hash(rest)} if FILES in rest else rest
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _clear(folder: Path) -> None:

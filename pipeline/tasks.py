@@ -5,7 +5,6 @@ work, and the scheduler's web view shows what each task is.
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -22,11 +21,12 @@ from gpatlas.settings import Settings, Size, build
 from gpatlas.stages import FITS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load_config, shown
 from pipeline.grid import Scenario
+from pipeline.publish import is_published, publish, refuse_namesake
 from pipeline.record import command, cost, record
 from pipeline.registry import RUNNERS
 from pipeline.session import session
-from pipeline.stage_task import HIDDEN, StageTask, reporting
-from pipeline.store import canonical, read_json, short_hash, write_json
+from pipeline.stage_task import HIDDEN, StageTask, damaged, reporting
+from pipeline.store import canonical, short_hash, write_json
 
 DATA_STAGES = {stage.name: stage for stage in (STAGES["simulate"], STAGES["import-alphasimr"], SIMULATE_ALPHASIMR)}
 
@@ -230,33 +230,39 @@ class RunAll(luigi.Task):
         return [*self.report.stages(), self.report]
 
     def requires(self) -> list[StageTask]:
-        return list(self.published().values())
+        """What is published, and what else is damaged, though nobody may read it in this run."""
+        return [*self.published().values(), *(task for task in self.stages() if task.entry.fault())]
 
     def published(self) -> dict[str, StageTask]:
         """The files of the folder, and the stage each is the output of."""
         figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
         return {"results.csv": self.report.collect, **figures, "report.html": self.report}
 
-    def complete(self) -> bool:
-        recorded = read_json(self.folder / "run.json").get("published", {})
-        files = {name: task.key for name, task in self.published().items()}
-        return bool(recorded == files and all((self.folder / name).exists() for name in files))
+    @property
+    def keys(self) -> dict[str, str]:
+        return {name: task.key for name, task in self.published().items()}
 
-    def run(self) -> None:
+    def complete(self) -> bool:
+        """Raises ConfigError where the folder is another config's."""
+        refuse_namesake(self.folder, self.config, self.study.content)
+        return is_published(self.folder, self.keys) and not any(task.entry.fault() for task in self.stages())
+
+    def run(self) -> Iterator[list[StageTask]]:
+        """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""
         with reporting("publish"):
             if self.complete():
                 return
-            (self.folder / "figures").mkdir(parents=True, exist_ok=True)
-            for name, task in self.published().items():
-                _copy(task.entry.output, self.folder / name)
-            write_json(self.folder / "run.json", self._record())
+            if again := damaged(self.published().values()):
+                yield again
+            sources = {name: task.entry.output for name, task in self.published().items()}
+            publish(self.folder, sources, self.keys, self._record())
 
     def _record(self) -> dict[str, Any]:
         stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]
         return {
             **record(self.study, self.chosen_runner),
+            "config": str(self.config),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "published": {name: task.key for name, task in self.published().items()},
             "stages": stages,
         }
 
@@ -267,12 +273,6 @@ def _given(settings: Settings) -> dict[str, Any]:
 
 def _columns(scenario: Scenario) -> dict[str, Any]:
     return {"experiment": scenario.experiment, "scenario": scenario.name, "replicate": scenario.replicate}
-
-
-def _copy(source: Path, target: Path) -> None:
-    aside = target.with_name(f".{target.name}")
-    shutil.copyfile(source, aside)
-    aside.replace(target)
 
 
 @lru_cache

@@ -90,7 +90,7 @@ def test_figures_are_sharp(finished: tuple[Path, str]) -> None:
 
 def reported(results: Path) -> RunRecord:
     """What the driver told the report that it published last."""
-    key = json.loads((results / "test" / "run.json").read_text())["published"]["report.html"]
+    key = json.loads((results / "test" / "run.json").read_text())["published"]["report.html"]["key"]
     return build(RunRecord, json.loads((results / "store" / "collected" / "test" / f"report-{key}" / "run.json").read_text()))
 
 

@@ -18,7 +18,7 @@ def fill(entry: Entry, ingredients: dict[str, object] | None = None) -> None:
     with entry.claimed() as mine:
         assert mine
         (entry.part / "table.csv").write_text("r\n1\n")
-        write_json(entry.part / "provenance.json", {"ingredients": ingredients or {}})
+        write_json(entry.part / "provenance.json", {"key": entry.key, "ingredients": ingredients or {}})
         entry.commit()
 
 
@@ -27,7 +27,7 @@ def test_an_entry_exists_once_it_is_committed(tmp_path: Path) -> None:
     with result.claimed() as mine:
         assert mine
         (result.part / "table.csv").write_text("r\n1\n")
-        write_json(result.part / "provenance.json", {})
+        write_json(result.part / "provenance.json", {"key": "k1"})
         assert not result.exists()
         result.commit()
     assert result.exists()
@@ -63,7 +63,7 @@ def _hold(folder: Path, held: Event, release: Event) -> None:
         held.set()
         release.wait(30)
         (result.part / "table.csv").write_text("from the first")
-        write_json(result.part / "provenance.json", {})
+        write_json(result.part / "provenance.json", {"key": "k1"})
         result.commit()
 
 
