@@ -11,17 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.faults import ConfigError
-from pipeline.store import damage, describe, locked, read_json, write_json
+from pipeline.store import damage, describe, locked, read_json, sealed, write_json
 
 RUN, FIGURES = "run.json", "figures"
 
 
 def is_published(folder: Path, keys: Mapping[str, str]) -> bool:
     """Whether the folder holds the files with these keys, undamaged to the last byte."""
-    published = read_json(folder / RUN).get("published", {})
-    if published.keys() != keys.keys() or not all(isinstance(recorded, dict) for recorded in published.values()):
-        return False
-    return all(published[name]["key"] == keys[name] and not damage(folder / name, published[name], read=True) for name in keys)
+    return {name: recorded["key"] for name, recorded in _published(folder).items()} == keys and not published_fault(folder)
+
+
+def published_fault(folder: Path) -> str:
+    """How a published file differs from what run.json says of it; '' where none does."""
+    faults = (damage(folder / name, recorded, read=True) for name, recorded in _published(folder).items())
+    return next(filter(None, faults), "")
+
+
+def _published(folder: Path) -> dict[str, dict[str, Any]]:
+    """Key, size, time and checksum by file; {} where publishing was not finished."""
+    run = read_json(folder / RUN)
+    return run.get("published", {}) if run == sealed(run) else {}
 
 
 def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], record: Mapping[str, Any]) -> None:
@@ -39,13 +48,16 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
         for name in names.keys() - sources.keys():
             (folder / FIGURES / Path(name).name).unlink(missing_ok=True)  # whatever the list says, nothing elsewhere
         published = {name: {"key": keys[name], **describe(folder / name)} for name in sources}
-        write_json(folder / RUN, {**record, "published": published})
+        write_json(folder / RUN, sealed({**record, "published": published}))
 
 
 def refuse_namesake(folder: Path, config: Path, content: Mapping[str, Any]) -> None:
-    """Raise ConfigError where another config file, which is still there and has other content, is published in the folder."""
+    """Raise ConfigError where another config file, which is still there and had other content, is published in the folder.
+
+    run.json names the config from the folder's own place: a study that is copied with its results is no other.
+    """
     earlier = read_json(folder / RUN)
-    other = Path(earlier.get("config", config))
+    other = (folder / earlier.get("config", config)).resolve()
     if other.exists() and not other.samefile(config) and earlier.get("content") != content:
         raise ConfigError(f"{config}: {folder} holds what {other} published under the same name; rename one, or choose another --results")
 

@@ -93,6 +93,12 @@ def locked(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """With a checksum of the rest."""
+    rest = {name: part for name, part in value.items() if name != SEAL}
+    return rest | {SEAL: short_hash(rest)}
+
+
 class Entry:
     """The output folder of one stage: `<name>-<key>/` with the output, provenance.json and log.txt.
 
@@ -120,9 +126,9 @@ class Entry:
         provenance = self.provenance()
         if FAULT in provenance:
             return str(provenance[FAULT])
-        if provenance.get("key") != self.key or provenance != _sealed(provenance):
+        if provenance.get("key") != self.key or (SEAL in provenance and provenance != sealed(provenance)):
             return f"{PROVENANCE} is {'damaged' if (self.path / PROVENANCE).exists() else 'gone'}"
-        if FILES not in provenance:  # made before files were recorded
+        if SEAL not in provenance:  # made before files were recorded
             return "" if self.output.exists() else f"{self.output.name} is gone"
         faults = (damage(self.path / name, recorded, read) for name, recorded in provenance[FILES].items())
         return next(filter(None, faults), "")
@@ -168,7 +174,7 @@ class Entry:
         """Record what the files are, and have all of it on the disk, before the folder gets its final name."""
         files = [path for path in sorted(self.part.rglob("*")) if path.is_file() and path.name not in {PROVENANCE, LOG}]
         described = {str(path.relative_to(self.part)): describe(path) for path in files}
-        write_json(self.part / PROVENANCE, _sealed(read_json(self.part / PROVENANCE) | {FILES: described}))
+        write_json(self.part / PROVENANCE, sealed(read_json(self.part / PROVENANCE) | {FILES: described}))
         for path in [*self.part.rglob("*"), self.part]:
             _sync(path)
 
@@ -186,12 +192,6 @@ class Entry:
             return ""
         newest = max(earlier, key=lambda path: path.stat().st_mtime)
         return "; ".join(differences(read_json(newest).get("ingredients", {}), ingredients))
-
-
-def _sealed(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """With a checksum of the rest, where it records files."""
-    rest = {name: value for name, value in provenance.items() if name != SEAL}
-    return rest | {SEAL: short_hash(rest)} if FILES in rest else rest
 
 
 def _sync(path: Path) -> None:

@@ -5,6 +5,8 @@ work, and the scheduler's web view shows what each task is.
 """
 
 import json
+import os
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -20,8 +22,9 @@ from gpatlas.report.settings import CollectSettings, ReportSettings
 from gpatlas.settings import Settings, Size, build
 from gpatlas.stages import FITS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load_config, shown
+from pipeline.console import emit
 from pipeline.grid import Scenario
-from pipeline.publish import is_published, publish, refuse_namesake
+from pipeline.publish import is_published, publish, published_fault, refuse_namesake
 from pipeline.record import command, cost, record
 from pipeline.registry import RUNNERS
 from pipeline.session import session
@@ -255,13 +258,16 @@ class RunAll(luigi.Task):
             if again := damaged(self.published().values()):
                 yield again
             sources = {name: task.entry.output for name, task in self.published().items()}
+            started, why = time.monotonic(), published_fault(self.folder)
             publish(self.folder, sources, self.keys, self._record())
+            if why:
+                emit("done", "publish", seconds=time.monotonic() - started, why=why)
 
     def _record(self) -> dict[str, Any]:
         stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]
         return {
             **record(self.study, self.chosen_runner),
-            "config": str(self.config),
+            "config": os.path.relpath(self.config.resolve(), self.folder.resolve()),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "stages": stages,
         }

@@ -2,10 +2,14 @@
 
 import json
 import multiprocessing
+import os
+import re
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+from damage import DAMAGES, flip_a_bit
 
 from pipeline.store import Entry, differences, read_json, short_hash, write_json
 
@@ -18,6 +22,7 @@ def fill(entry: Entry, ingredients: dict[str, object] | None = None) -> None:
     with entry.claimed() as mine:
         assert mine
         (entry.part / "table.csv").write_text("r\n1\n")
+        (entry.part / "table.pairs.csv").write_text("first,second\n1,2\n")
         write_json(entry.part / "provenance.json", {"key": entry.key, "ingredients": ingredients or {}})
         entry.commit()
 
@@ -130,3 +135,51 @@ def test_damaged_json_reads_as_nothing(tmp_path: Path, text: str) -> None:
     assert read_json(path) == {}
     write_json(path, {"a": 1})
     assert json.loads(path.read_text()) == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.pairs.csv", "provenance.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_found_and_said_and_made_again(tmp_path: Path, damage: Callable[[Path], None], name: str) -> None:
+    result = entry(tmp_path)
+    fill(result)
+    assert result.verified()
+    damage(result.path / name)
+    assert not result.verified()
+    assert not result.exists()
+    assert re.fullmatch(rf"{re.escape(name)} is (gone|damaged.*)", result.why_not({}))
+    fill(result)
+    assert result.verified()
+
+
+def test_what_keeps_size_and_time_is_found_by_a_reader_alone(tmp_path: Path) -> None:
+    result = entry(tmp_path)
+    fill(result)
+    flip_a_bit(result.output)
+    assert result.exists()
+    assert not result.verified()
+    assert not result.exists()
+    assert result.fault() == "table.csv is damaged (checksum)"
+
+
+def test_a_copy_with_new_times_is_whole(tmp_path: Path) -> None:
+    result = entry(tmp_path)
+    fill(result)
+    os.utime(result.output, (1, 1))
+    assert result.exists()
+    assert result.verified()
+
+
+def test_an_entry_of_before_the_checksums_is_whole_where_it_is_there(tmp_path: Path) -> None:
+    result = entry(tmp_path)
+    result.path.mkdir()
+    result.output.write_text("r\n1\n")
+    write_json(result.path / "provenance.json", {"key": "k1"})
+    assert result.verified()
+    result.output.unlink()
+    assert result.fault() == "table.csv is gone"
+
+
+def test_a_folder_of_another_key_is_damaged(tmp_path: Path) -> None:
+    fill(entry(tmp_path, "k1"))
+    entry(tmp_path, "k1").path.rename(entry(tmp_path, "k2").path)
+    assert not entry(tmp_path, "k2").exists()
