@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from damage import flip_a_bit
 from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, entries, processes, run, start, table, wait_for, write_study
 from luigi.rpc import RemoteScheduler
 from PIL import Image
@@ -136,6 +137,7 @@ def test_a_changed_setting_reruns_what_follows_from_it(finished: tuple[Path, str
     (tmp_path / "test.yaml").write_text(text)
     _, plan = run(tmp_path / "test.yaml", results, task="Plan")
     assert re.search(r"49 stages: 36 done, 13 to do", plan)
+    shutil.rmtree(results / "test")  # another config file of that name is refused
     code, output = run(tmp_path / "test.yaml", results)
     assert code == 0, output
     assert output.count("(again: learning_rate 0.01 → 0.02)") == 2
@@ -373,6 +375,23 @@ def test_a_stage_that_a_lost_driver_finished_is_not_waited_for(tmp_path: Path, u
     server.add_task(worker="lost", task_id=finished.task_id, family="Data", status="RUNNING")
     code, output = run(config, results, *scheduler)
     assert code == 0, output
+    pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
+
+
+def test_damage_that_a_reader_finds_is_mended_under_luigid(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
+    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    assert run(config, results, *scheduler)[0] == 0
+    scenario = results / "store" / "scaling" / "qhaplo_10qtl_200n_rep1"
+    for pattern in ("scaling/qhaplo_10qtl_200n_rep1/ridge-*", "collected/study/results-*", "collected/study/report-*"):
+        (folder,) = (results / "store").glob(pattern)
+        shutil.rmtree(folder)
+    shutil.rmtree(results / "study")
+    (data,) = scenario.glob("simulate-*/data.h5")
+    flip_a_bit(data)
+    code, output = run(config, results, *scheduler)
+    assert code == 0, output
+    assert "FAILED" not in output
+    assert "(again: data.h5 is damaged (checksum))" in output
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
 
 
