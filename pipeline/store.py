@@ -66,13 +66,14 @@ def damage(path: Path, recorded: Mapping[str, Any], read: bool) -> str:
 
     Where size and time are the same the checksum is taken to be, unless `read`.
     """
-    if not path.is_file():
+    try:
+        stat = path.stat()
+        if stat.st_size != recorded["size"]:
+            return f"{path.name} is damaged (size)"
+        if (read or stat.st_mtime_ns != recorded["mtime_ns"]) and sha256(path) != recorded["sha256"]:
+            return f"{path.name} is damaged (checksum)"
+    except FileNotFoundError:
         return f"{path.name} is gone"
-    stat = path.stat()
-    if stat.st_size != recorded["size"]:
-        return f"{path.name} is damaged (size)"
-    if (read or stat.st_mtime_ns != recorded["mtime_ns"]) and sha256(path) != recorded["sha256"]:
-        return f"{path.name} is damaged (checksum)"
     return ""
 
 
@@ -136,7 +137,7 @@ class Entry:
     def verified(self) -> bool:
         """Whether every checksum is right. Where one is not this is noted in the folder, which from then on does not exist."""
         if self.exists() and (fault := self.fault(read=True)):
-            write_json(self.path / PROVENANCE, {"key": self.key, "session": self.provenance().get("session"), FAULT: fault})
+            write_json(self.path / PROVENANCE, self.provenance() | {FAULT: fault})
         return self.exists()
 
     @contextmanager
