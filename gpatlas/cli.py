@@ -148,7 +148,8 @@ def _command(stage: Stage) -> click.Command:
             click.Option([f"--{stage.source}", "source"], required=True, type=click.Path(exists=True, path_type=Path), help=help_text)
         )
     params.append(click.Option(["--out"], required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write."))
-    params.append(click.Option(["--overwrite"], is_flag=True, help="Replace the file, and the tables beside it, where they exist."))
+    replaced = "the file, and the tables beside it, where they exist" if stage.model else "the file where it exists"
+    params.append(click.Option(["--overwrite"], is_flag=True, help=f"Replace {replaced}."))
     params += [_option(name, field) for name, field in stage.settings.model_fields.items()]
     return click.Command(stage.name, callback=callback, params=params, help=stage.settings.__doc__)
 
