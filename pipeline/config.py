@@ -1,7 +1,7 @@
 """A config file, read whole and checked whole: what to simulate or import, which models to fit, which figures to draw.
 
 A grid is written as lists and expanded here. Every fault of the file is reported at once, with its key, its value and
-what would be right.
+what would be right; numbers that are none before all others.
 """
 
 import re
@@ -21,8 +21,8 @@ from gpatlas.models.registry import MODELS
 from gpatlas.models.settings import Device, Protocol
 from gpatlas.settings import Int, Positive, Settings, nearest
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES, Stage
-from pipeline.faults import ConfigError, Faults
-from pipeline.grid import Experiment, Scenario, expand_scenarios
+from pipeline.faults import ConfigError, Faults, fault_of_name, faults_of_numbers
+from pipeline.grid import MOST_STAGES, Experiment, Scenario, expand_scenarios, too_many
 
 Simulator = Literal["native", "alphasimr", "import"]
 SIMULATORS: dict[Simulator, Stage] = {
@@ -31,6 +31,7 @@ SIMULATORS: dict[Simulator, Stage] = {
     "import": STAGES["import-alphasimr"],
 }
 NotNegative = Annotated[Int, Field(ge=0)]
+MERGE = "tag:yaml.org,2002:merge"
 COLLECTED = "collected"  # the store's folder for what belongs to all experiments
 
 
@@ -98,7 +99,8 @@ class Config:
 def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
     """The config at `path`, or those of its experiments that `only` names; raises ConfigError with every fault it has."""
     faults = Faults(path)
-    content = _read(path)
+    content = _read(path, faults)
+    faults.stop_if_any()
     file = faults.build(_File, content, "")
     faults.stop_if_any()
     assert file is not None
@@ -110,8 +112,10 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
         where = f"experiments.{name}"
         experiment = faults.build(Experiment, block, where) if _is_experiment(name, block, where, faults) else None
         if experiment is not None:
-            scenarios += expand_scenarios(name, experiment, file.shared(), faults)
+            expanded = expand_scenarios(name, experiment, file.shared(), faults)
+            scenarios += expanded
             figures += [(name, figure) for figure in _figures(name, experiment, faults)]
+            _check_fits(name, experiment, expanded, faults)
             further_models[name] = experiment.further_models
     for unknown in (name for name in only if name not in file.experiments):
         faults.add("experiments", f"{unknown!r} is none of them" + nearest(unknown, list(file.experiments)))
@@ -131,9 +135,8 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
         further_models,
         content,
     )
-    if source:
-        _check_files(config, faults)
-        faults.stop_if_any()
+    _check_run(config, faults)
+    faults.stop_if_any()
     return config
 
 
@@ -149,14 +152,18 @@ def shown(path: Path) -> Path:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice and reads 1e-4 as a number."""
+    """YAML that takes every key as the text that is written, refuses one given twice, and reads 1e-4 as a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a text that begins with a brace stands in quotes", key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} is given twice", key.start_mark)
-            seen.add(str(key.value))
+            seen.add(key.value)
+            if key.tag != MERGE:
+                key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
 
@@ -165,12 +172,14 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, faults: Faults) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        for key, message in faults_of_numbers(content):
+            faults.add(key, message)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping with the key 'experiments', got {type(content).__name__}")
@@ -193,12 +202,12 @@ def _source(file: _File, path: Path, faults: Faults) -> Path | None:
 
 
 def _is_experiment(name: Any, block: Any, where: str, faults: Faults) -> bool:
-    named_well = re.fullmatch(r"[A-Za-z0-9_.-]+", str(name)) and name != COLLECTED
-    if not named_well:
-        faults.add(where, f"an experiment is named by letters, digits, '_', '-' and '.', and not {COLLECTED!r}, got {name!r}")
+    fault = fault_of_name(name) or (f"{COLLECTED!r} is the store's own name, give the experiment another" if name == COLLECTED else "")
+    if fault:
+        faults.add(where, fault)
     if not isinstance(block, dict):
         faults.add(where, f"must be a mapping with the keys {', '.join(Experiment.model_fields)}, got {block!r}")
-    return bool(named_well) and isinstance(block, dict)
+    return not fault and isinstance(block, dict)
 
 
 def _figures(name: str, experiment: Experiment, faults: Faults) -> list[str]:
@@ -217,8 +226,35 @@ def _figures(name: str, experiment: Experiment, faults: Faults) -> list[str]:
     return experiment.figures
 
 
-def _check_files(config: Config, faults: Faults) -> None:
-    for scenario in config.scenarios:
+def _check_fits(name: str, experiment: Experiment, scenarios: list[Scenario], faults: Faults) -> None:
+    """Every model that a figure draws must be fitted to some scenario: its `max_n_individuals` leaves the larger ones out."""
+    sizes = sorted({scenario.simulation.n_individuals for scenario in scenarios})
+    limits = {model: (given or {}).get("max_n_individuals") for model, given in experiment.models.items() if isinstance(given, dict | None)}
+    unfitted = {model: limit for model, limit in limits.items() if type(limit) is int and sizes and limit < sizes[0]}
+    drawn = [
+        (f"figures.{place}", f"figure {figure!r}", FIGURES[figure].models)
+        for place, figure in enumerate(experiment.figures)
+        if figure in FIGURES
+    ]
+    for place, result in enumerate(experiment.further_models):
+        drawn.append((f"further_models.{place}", f"{result!r}", tuple(model.name for model in MODELS.values() if result in model.titles)))
+    for key, what, models in drawn:
+        for model in (model for model in models if model in unfitted):
+            below = f"max_n_individuals {unfitted[model]} is below every size of this experiment ({', '.join(map(str, sizes))})"
+            faults.add(f"experiments.{name}.{key}", f"{what} needs the model {model}, whose {below}")
+    if limits and unfitted.keys() == experiment.models.keys():
+        faults.add(f"experiments.{name}.models", f"max_n_individuals of every model is below every size ({', '.join(map(str, sizes))})")
+
+
+def _check_run(config: Config, faults: Faults) -> None:
+    """What can't be said of one experiment alone: the folder of the run, its size, and the files that it reads."""
+    if config.path.stem in (".", "..", "store"):
+        faults.add("experiments", f"are published in a folder of the config's name, which can't be {config.path.stem!r}; rename the file")
+    if len(config.name.encode()) > 200:
+        faults.add("experiments", f"are published in a folder of at most 200 bytes, got {config.name!r}; run fewer at once")
+    if (n_stages := sum(1 + len(scenario.models) for scenario in config.scenarios)) > MOST_STAGES:
+        faults.add("experiments", too_many(f"{len(config.scenarios):,} scenarios", n_stages))
+    for scenario in config.scenarios if config.source else ():
         try:
             config.fingerprint(scenario)
         except (OSError, ValueError) as error:

@@ -1,8 +1,10 @@
 """A grid, written as lists, expanded into scenarios: every combination of its values, with the models to fit to it."""
 
 import itertools
+import math
+import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,9 +15,11 @@ from gpatlas.figures.settings import FurtherModels
 from gpatlas.models.registry import MODELS
 from gpatlas.models.settings import FitSettings, Protocol, split_sizes
 from gpatlas.settings import Settings, nearest
-from pipeline.faults import Faults
+from pipeline.faults import Faults, fault_of_name
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
+LARGEST = {"n_individuals": 10**9, "n_loci": 10**9, "n_qtl": 10**9, "n_traits": 10_000}
+MOST_STAGES = 50_000  # of a run, so that its driver takes less than half a GB
 GRID_KEYS = sorted(set(SimulateSettings.model_fields) - GIVEN_BY_DRIVER | {"qtl_pairs_per_individual", "replicates"})
 
 
@@ -58,32 +62,51 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
     scenarios: dict[str, Scenario] = {}
     for position, block in enumerate(experiment.grid):
         key = f"{where}.grid.{position}"
-        template = block.get("scenario", experiment.scenario)
-        if not _template_is_valid(template, key if "scenario" in block else where, faults):
+        template, key_of_name = block.get("scenario", experiment.scenario), f"{key if 'scenario' in block else where}.scenario"
+        if not _template_is_valid(template, key_of_name, faults):
             continue
         values_of_block = {name: value for name, value in block.items() if name != "scenario"}
-        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, key, faults):
+        named_well = True  # as long as it is: one fault of a template is enough
+        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, len(models), key, faults):
             simulation = faults.build(SimulateSettings, {**values, "seed": replicate}, key)
             if simulation is None:
                 continue
-            label = _label(template, simulation, replicate, where, faults)
-            if label and label in scenarios:
-                faults.add(f"{where}.scenario", f"two scenarios are named {label!r}; name every parameter that the grid varies")
             fits = tuple(
                 (model, fit.settings.model_copy(update={"seed": replicate}))
                 for model, fit in models.items()
                 if fit is not None and fit.takes(simulation.n_individuals, f"{where}.models.{model}", faults)
             )
-            scenarios[label] = Scenario(name, label, replicate, simulation, fits)
+            if named_well:
+                label, fault = _label(template, simulation, replicate, scenarios)
+                named_well = not fault
+                scenarios.setdefault(label, Scenario(name, label, replicate, simulation, fits))
+                if fault:
+                    faults.add(key_of_name, fault)
     return list(scenarios.values())
 
 
-def _label(template: str, simulation: SimulateSettings, replicate: int, where: str, faults: Faults) -> str:
+def _label(template: str, simulation: SimulateSettings, replicate: int, scenarios: Mapping[str, Scenario]) -> tuple[str, str]:
+    """The name of a scenario beside these, and what is wrong with it, or ''."""
+    values = {**simulation.model_dump(), "replicate": replicate}
     try:
-        return template.format(**{**simulation.model_dump(), "replicate": replicate})
+        label = template.format(**values)
     except (ValueError, TypeError) as error:
-        faults.add(f"{where}.scenario", f"{error}, got {template!r}")
-        return ""
+        return "", f"{error}, got {template!r}"
+    if label not in scenarios:
+        return label, fault_of_name(label)
+    others = {**scenarios[label].simulation.model_dump(), "replicate": scenarios[label].replicate}
+    differing = [name for name in values if values[name] != others[name] and name not in GIVEN_BY_DRIVER]
+    if not differing:
+        return label, f"the scenario {label!r} is given twice"
+    one, other = (", ".join(f"{name} {of[name]}" for name in differing) for of in (others, values))
+    absent = [f"{{{name}}}" for name in differing if name not in dict(_fields(template))]
+    lack = f"the name lacks {' or '.join(absent)}" if absent else "the name writes both the same"
+    return label, f"two scenarios are named {label!r}, that of {one} and that of {other}; {lack}"
+
+
+def _fields(template: str) -> list[tuple[str, str]]:
+    """The parameters that a template names, each with its format."""
+    return [(field, form or "") for _, field, form, _ in string.Formatter().parse(template) if field is not None]
 
 
 @dataclass(frozen=True)
@@ -123,32 +146,35 @@ def _model(name: str, given: Any, shared: Mapping[str, Any], key: str, faults: F
     return _ChosenModel(settings, limit) if settings is not None and type(limit) in (int, type(None)) else None
 
 
-def _template_is_valid(template: Any, where: str, faults: Faults) -> bool:
+def _template_is_valid(template: Any, key: str, faults: Faults) -> bool:
     allowed = [*SimulateSettings.model_fields, "replicate"]
     if not isinstance(template, str):
-        faults.add(f"{where}.scenario", f"must be a text that names a scenario, got {template!r}")
+        faults.add(key, f"must be a text that names a scenario, in quotes where it begins with a brace, got {template!r}")
         return False
     try:
-        names = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        fields = _fields(template)
     except ValueError as error:
-        faults.add(f"{where}.scenario", f"{error}, got {template!r}")
+        faults.add(key, f"{error}, got {template!r}")
         return False
-    for unknown in (field for field in names if field not in allowed):
-        faults.add(f"{where}.scenario", f"unknown parameter {unknown!r} in {template!r}" + nearest(unknown, allowed))
-    if "/" in template:
-        faults.add(f"{where}.scenario", f"is the name of a folder, so it holds no '/', got {template!r}")
-    return "/" not in template and all(field in allowed for field in names)
+    unknown = [field for field, _ in fields if field not in allowed]
+    for field in unknown:
+        faults.add(key, f"unknown parameter {field!r} in {template!r}" + nearest(field, allowed))
+    refused = [form for _, form in fields if re.search(r"\{|\d{4}", form)]
+    for form in refused:
+        faults.add(key, f"the format {form!r} holds another parameter or a number of four digits, got {template!r}")
+    return not unknown and not refused
 
 
-def _combinations(block: dict[str, Any], key: str, faults: Faults) -> Iterator[tuple[dict[str, Any], int]]:
-    """Every combination of the lists of a grid block: (simulation settings, replicate)."""
+def _combinations(block: dict[str, Any], n_models: int, key: str, faults: Faults) -> Iterator[tuple[dict[str, Any], int]]:
+    """Every combination of the lists of a grid block: (simulation settings, replicate). None where they are too many to run."""
     unknown = [name for name in block if name not in GRID_KEYS]
     for name in unknown:
         faults.add(f"{key}.{name}", "unknown key" + nearest(str(name), GRID_KEYS))
     replicates = _replicates(block.get("replicates", 1))
     if replicates is None:
         faults.add(
-            f"{key}.replicates", f"must be a number of replicates or a list of replicate numbers, from 1 on, got {block['replicates']!r}"
+            f"{key}.replicates",
+            f"must be a number of replicates or a list of replicate numbers, from 1 to 2^32 - 1, got {block['replicates']!r}",
         )
     if "n_qtl" in block and "qtl_pairs_per_individual" in block:
         faults.add(f"{key}.qtl_pairs_per_individual", "n_qtl is given as well; give one of the two")
@@ -158,27 +184,43 @@ def _combinations(block: dict[str, Any], key: str, faults: Faults) -> Iterator[t
     axes = [block[name] if isinstance(block[name], list) and name != "rel_aa" else [block[name]] for name in names]
     for empty in (name for name, axis in zip(names, axes, strict=True) if not axis):
         faults.add(f"{key}.{empty}", "must have at least one value, got []")
+    count = math.prod(map(len, axes)) * len(replicates)
+    if count * (1 + n_models) > MOST_STAGES:
+        faults.add(key, too_many(f"{count:,} scenarios of {n_models} models", count * (1 + n_models)))
+        return
     for values in itertools.product(*axes):
         combination = _with_loci(dict(zip(names, values, strict=True)), key, faults)
         if combination is not None:
             yield from ((combination, replicate) for replicate in replicates)
 
 
-def _replicates(given: Any) -> list[int] | None:
+def too_many(what: str, n_stages: int) -> str:
+    """The fault of a study with more than MOST_STAGES stages."""
+    return f"{what} are {n_stages:,} stages, and a run has at most {MOST_STAGES:,}; split them between config files, or --experiments"
+
+
+def _replicates(given: Any) -> Sequence[int] | None:
     numbers = given if isinstance(given, list) else [given]
-    if not numbers or not all(type(number) is int and number >= 1 for number in numbers):
+    if not numbers or not all(type(number) is int and 1 <= number < 2**32 for number in numbers):
         return None
-    return given if isinstance(given, list) else list(range(1, given + 1))
+    return given if isinstance(given, list) else range(1, given + 1)
 
 
 def _with_loci(values: dict[str, Any], key: str, faults: Faults) -> dict[str, Any] | None:
     """QTL from the scaling value where one is given; as many loci as QTL where nothing else is said."""
+    for name, most in LARGEST.items():
+        if type(values.get(name)) is int and values[name] > most:
+            faults.add(f"{key}.{name}", f"must be at most {most:,}, got {values[name]}")
+            return None
     if "qtl_pairs_per_individual" in values:
         scaling, n = values.pop("qtl_pairs_per_individual"), values.get("n_individuals")
         if type(scaling) not in (int, float) or not scaling > 0:
             faults.add(f"{key}.qtl_pairs_per_individual", f"must be a number greater than 0, got {scaling!r}")
             return None
         if type(n) is int and n >= 1:
+            if scaling * n > LARGEST["n_qtl"] ** 2 / 2:
+                faults.add(f"{key}.qtl_pairs_per_individual", f"takes more than {LARGEST['n_qtl']:,} QTL, got {scaling!r}")
+                return None
             values["n_qtl"] = n_qtl_for(n, scaling)
     if "n_qtl" in values:
         values.setdefault("n_loci", values["n_qtl"])

@@ -1,6 +1,7 @@
 """Configs: every shipped one is valid, grids expand to the study's scenarios, and every fault is named before work starts."""
 
 import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -204,20 +205,52 @@ FAULTS = [
         None,
         "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, protocol, figures, ",
     ),
-    ("experiments.a/b", {}, "experiments.a/b: an experiment is named by letters, digits"),
-    (
-        "experiments.collected",
-        {},
-        "experiments.collected: an experiment is named by letters, digits, '_', '-' and '.', and not 'collected'",
-    ),
+    ("experiments.collected", {}, "experiments.collected: 'collected' is the store's own name, give the experiment another"),
+    ("memory_gb", 2**63, "memory_gb: must be a number between -2^63 and 2^63"),
+    ("threads", math.nan, "threads: must be a finite number, got nan"),
     (f"{S}.grid", [], f"{S}.grid: List must have at least 1 item"),
     (f"{S}.protocol", "both", f"{S}.protocol: must be 'holdout' or 'paper', got 'both'"),
     (f"{S}.modells", {}, f"{S}.modells: unknown key, did you mean 'models'?"),
     (f"{S}.scenario", "rep{replicat}", f"{S}.scenario: unknown parameter 'replicat' in 'rep{{replicat}}', did you mean 'replicate'?"),
     (f"{S}.scenario", "rep{replicate", f"{S}.scenario: expected '}}' before end of string, got 'rep{{replicate'"),
     (f"{S}.scenario", "rep{replicate:x.y}", f"{S}.scenario: Invalid format specifier 'x.y'"),
-    (f"{S}.scenario", "a/rep{replicate}", f"{S}.scenario: is the name of a folder, so it holds no '/'"),
-    (f"{S}.scenario", "rep{replicate}", f"{S}.scenario: two scenarios are named 'rep1'; name every parameter that the grid varies"),
+    (f"{S}.scenario", "{n_qtl:q}{n_individuals}", f"{S}.scenario: Unknown format code 'q' for object of type 'int', got '{{n_qtl:q}}"),
+    (f"{S}.scenario", "{h2!z}", f"{S}.scenario: Unknown conversion specifier z, got '{{h2!z}}'"),
+    (f"{S}.scenario", "{n_qtl.x}", f"{S}.scenario: unknown parameter 'n_qtl.x' in '{{n_qtl.x}}'"),
+    (f"{S}.scenario", "{n_qtl[0]}", f"{S}.scenario: unknown parameter 'n_qtl[0]' in '{{n_qtl[0]}}'"),
+    (f"{S}.scenario", "{}", f"{S}.scenario: unknown parameter '' in '{{}}'"),
+    (f"{S}.scenario", "{n_qtl:{width}}", f"{S}.scenario: the format '{{width}}' holds another parameter or a number of four digits"),
+    (f"{S}.scenario", "{n_qtl:9999999999}{n_qtl}", f"{S}.scenario: the format '9999999999' holds another parameter or a number of four"),
+    (f"{S}.scenario", "{n_traits:g}", f"{S}.scenario: unsupported format string passed to NoneType.__format__, got '{{n_traits:g}}'"),
+    (f"{S}.scenario", {"n_qtl": None}, f"{S}.scenario: must be a valid string, got {{'n_qtl': None}}"),
+    (f"{S}.grid.0.scenario", {"n_qtl": None}, f"{S}.grid.0.scenario: must be a text that names a scenario, in quotes where it begins"),
+    (
+        f"{S}.scenario",
+        "rep{replicate}",
+        f"{S}.scenario: two scenarios are named 'rep1', that of n_loci 12, n_qtl 12 and that of n_loci 22, n_qtl 22; "
+        "the name lacks {n_loci} or {n_qtl}",
+    ),
+    (
+        f"{S}.scenario",
+        "{n_qtl}_{n_individuals}",
+        f"{S}.scenario: two scenarios are named '12_100', that of replicate 1 and that of replicate 2; the name lacks {{replicate}}",
+    ),
+    (
+        f"{S}.scenario",
+        "x{n_qtl!s:.0}{n_loci!s:.0}_{n_individuals}_{replicate}",
+        f"{S}.scenario: two scenarios are named 'x_100_1', that of n_loci 12, n_qtl 12 and that of n_loci 22, n_qtl 22; "
+        "the name writes both the same",
+    ),
+    (f"{S}.grid.0.replicates", [1, 1], f"{S}.scenario: the scenario 'qhaplo_12qtl_100n_rep1' is given twice"),
+    (f"{S}.grid.0.replicates", 2**32, f"{S}.grid.0.replicates: must be a number of replicates or a list of replicate numbers"),
+    (f"{S}.grid.0.replicates", 10**6, f"{S}.grid.0: 4,000,000 scenarios of 3 models are 16,000,000 stages, and a run has at most 50,000;"),
+    (f"{S}.grid.0.n_individuals", 10**10, f"{S}.grid.0.n_individuals: must be at most 1,000,000,000, got 10000000000"),
+    (f"{S}.grid.0.n_traits", 10**5, f"{S}.grid.0.n_traits: must be at most 10,000, got 100000"),
+    (f"{S}.grid.0.qtl_pairs_per_individual", 1e300, f"{S}.grid.0.qtl_pairs_per_individual: takes more than 1,000,000,000 QTL, got 1e+300"),
+    (f"{S}.grid.0.qtl_pairs_per_individual", [1, math.inf], f"{S}.grid.0.qtl_pairs_per_individual.1: must be a finite number, got inf"),
+    (f"{S}.grid.0.qtl_pairs_per_individual", math.nan, f"{S}.grid.0.qtl_pairs_per_individual: must be a finite number, got nan"),
+    (f"{S}.grid.0.qtl_pairs_per_individual", 10**400, f"{S}.grid.0.qtl_pairs_per_individual: must be a number between -2^63 and 2^63"),
+    (f"{S}.models.mlp.learning_rate", -math.inf, f"{S}.models.mlp.learning_rate: must be a finite number, got -inf"),
     (f"{S}.grid.0.n_individual", 5, f"{S}.grid.0.n_individual: unknown key, did you mean 'n_individuals'?"),
     (f"{S}.grid.0.seed", 5, f"{S}.grid.0.seed: unknown key"),
     (f"{S}.grid.0.n_individuals", 1, f"{S}.grid.0.n_individuals: must be greater than or equal to 2, got 1"),
@@ -265,6 +298,111 @@ def test_faults_are_named(tmp_path: Path, key: str, value: Any, message: str) ->
     assert any(line.startswith(f"{path}: {message}") for line in str(fault.value).splitlines()), fault.value
 
 
+LETTERS = "a name starts with a letter or digit, and holds only those and '_', '-', '.', '+', '='"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("", "is empty"),
+        (".", "starts with '.'"),
+        ("..", "starts with '.'"),
+        (".hidden", "starts with '.'"),
+        ("~", "starts with '~'"),
+        ("-a", "starts with '-'"),
+        ("a/b", "holds '/'"),
+        ("a b", "holds ' '"),
+        ("a\n", "holds '\\n'"),
+        ("a\x1b[2J", "holds '\\x1b'"),
+        ("a:b", "holds ':'"),
+        ("a<img src=x>", "holds '<'"),
+        ("ä", "starts with 'ä'"),
+        ("a" * 300, "has 300 characters, at most 100"),
+    ],
+)
+def test_experiments_and_scenarios_have_plain_names(tmp_path: Path, name: str, fault: str) -> None:
+    content = changed(f"{S}.scenario", name)
+    content["experiments"]["scaling"]["grid"] = [{"n_individuals": 100, "n_qtl": 10}]
+    content["experiments"][name] = content["experiments"]["scaling"] | {"scenario": "rep{replicate}"}
+    path = write(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    message = f"the name {name!r} {fault}; {LETTERS}"
+    assert str(caught.value) == f"{path}: {S}.scenario: {message}\n{path}: experiments.{name}: {message}"
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "nan", "True", "1e3", "007", "a.b_c-d+e=f", "a" * 100])
+def test_any_plain_name_is_taken(tmp_path: Path, name: str) -> None:
+    content = changed(f"{S}.scenario", name + "{n_qtl}_{n_individuals}_{replicate}"[: 100 - len(name)])
+    content["experiments"]["scaling"]["grid"] = [{"n_individuals": 100, "n_qtl": 10}]
+    content["experiments"] = {name: content["experiments"]["scaling"]}
+    (scenario,) = load_config(write(tmp_path, content)).scenarios
+    assert scenario.experiment == name
+    assert scenario.name.startswith(name)
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "1", "True", "on", "1e3", "007", "0x10", "2024-01-01"])
+def test_a_key_is_text_as_it_is_written(tmp_path: Path, name: str) -> None:
+    text = yaml.safe_dump(VALID).replace("scaling:", f"{name}:")
+    assert {scenario.experiment for scenario in load_config(write(tmp_path, text)).scenarios} == {name}
+
+
+def test_the_rendered_name_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"grid\.0\.scenario: the name '\(0\.0, 1\.0\)' starts with '\('"):
+        load_config(write(tmp_path, changed(f"{S}.grid.0.scenario", "{rel_aa}")))
+
+
+def test_scenarios_of_two_blocks_have_two_names(tmp_path: Path) -> None:
+    content = changed(f"{S}.grid", [{"n_individuals": 100, "n_qtl": 10}, {"n_individuals": 100, "n_qtl": 10, "h2": 0.5, "scenario": ""}])
+    content["experiments"]["scaling"]["grid"][1]["scenario"] = content["experiments"]["scaling"]["scenario"]
+    with pytest.raises(
+        ConfigError, match=r"grid\.1\.scenario: two scenarios are named .*, that of h2 0\.999 and that of h2 0\.5; .* lacks {h2}"
+    ):
+        load_config(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("stem", [".", "..", "store", "a" * 201])
+def test_a_config_does_not_publish_elsewhere(tmp_path: Path, stem: str) -> None:
+    path = write(tmp_path, VALID).rename(tmp_path / f"{stem}.yaml")
+    with pytest.raises(ConfigError, match="experiments: are published in a folder of"):
+        load_config(path)
+
+
+def test_figures_need_a_size_that_their_models_are_fitted_to(tmp_path: Path) -> None:
+    content = changed(f"{S}.models", {"ridge": None, "linear_sgd": None, "mlp": {"max_n_individuals": 99}})
+    content["experiments"]["scaling"]["models"]["egblup"] = {"max_n_individuals": 50}
+    content["experiments"]["scaling"] |= {"figures": ["s1", "1b"], "further_models": ["egblup"]}
+    path = write(tmp_path, content)
+    with pytest.raises(ConfigError) as fault:
+        load_config(path)
+    below = "is below every size of this experiment (100, 200)"
+    assert str(fault.value).splitlines() == [
+        f"{path}: {S}.figures.1: figure '1b' needs the model mlp, whose max_n_individuals 99 {below}",
+        f"{path}: {S}.further_models.0: 'egblup' needs the model egblup, whose max_n_individuals 50 {below}",
+    ]
+    content["experiments"]["scaling"]["models"] |= {"mlp": {"max_n_individuals": 100}, "egblup": {"max_n_individuals": 150}}
+    assert {model for scenario in load_config(write(tmp_path, content)).scenarios for model, _ in scenario.models} >= {"mlp", "egblup"}
+
+
+def test_an_experiment_fits_something(tmp_path: Path) -> None:
+    content = changed(f"{S}.models", {"ridge": {"max_n_individuals": 99}})
+    content["experiments"]["scaling"]["figures"] = []
+    with pytest.raises(ConfigError, match=r"scaling\.models: max_n_individuals of every model is below every size \(100, 200\)"):
+        load_config(write(tmp_path, content))
+
+
+def test_a_run_of_too_many_stages_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.config.MOST_STAGES", 50)
+    content = changed(f"{S}.figures", [])
+    content["experiments"]["other"] = content["experiments"]["scaling"]
+    path = write(tmp_path, content)
+    with pytest.raises(
+        ConfigError, match=r"experiments: 16 scenarios are 64 stages, and .* split them between config files, or --experiments"
+    ):
+        load_config(path)
+    assert len(load_config(path, ("other",)).scenarios) == 8
+
+
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     content = changed(f"{S}.models.mlp.hiden_size", 8)
     content["experiments"]["scaling"]["figures"] = ["1c"]
@@ -283,6 +421,10 @@ def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     [
         ("protocol: paper\nprotocol: holdout\n", "is not valid YAML: key 'protocol' is given twice in"),
         ("experiments: [\n", "is not valid YAML: while parsing a flow node"),
+        ("experiments: {a: {scenario: {{n_qtl}}}}\n", "is not valid YAML: a text that begins with a brace stands in quotes in"),
+        ("experiments: &a [*a]\n", "is not valid YAML: maximum recursion depth exceeded"),
+        (f"threads: {'9' * 5000}\n", "is not valid YAML: Exceeds the limit (4300 digits) for integer string conversion"),
+        ("threads: 2024-13-01\n", "is not valid YAML: month must be in 1..12"),
         ("- protocol\n", "must be a mapping with the key 'experiments', got list"),
         ("", "must be a mapping with the key 'experiments', got NoneType"),
     ],
