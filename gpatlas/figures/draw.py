@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.layout import STYLE
+from gpatlas.figures.rows import read_table
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.progress import Progress
 
@@ -20,7 +21,7 @@ def run(settings: FigureSettings, source: Path, out: Path, progress: Progress) -
     """
     chart_of(settings.figure)
     try:
-        table = pd.read_csv(source)
+        table = read_table(source)
         figure = draw(settings.figure, table, settings.further_models, settings.experiment)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error

@@ -1,6 +1,7 @@
 """The rows of the collected table that the figures' points are made of: checked, paired by population, with what several figures need."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,14 @@ from gpatlas.figures.words import listed
 
 POPULATION = ["scenario", "replicate", "trait"]
 ALWAYS = ["experiment", *POPULATION, "model", "n_individuals", "simulator", "protocol", "pearson_r"]
+NAMES = ["experiment", "scenario", "model", "simulator", "protocol"]
 POSITIVE = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
+
+
+def read_table(source: Path | str) -> pd.DataFrame:
+    """The table in a CSV file; names are text, those too that pandas takes for a number or a missing value: 1e3, True, NA."""
+    names = pd.read_csv(source, usecols=lambda name: name in NAMES, dtype=str, keep_default_na=False, na_values=[""])
+    return pd.read_csv(source).assign(**{name: names[name] for name in names})
 
 
 def rows_of(table: pd.DataFrame, experiment: str, columns: Sequence[str], models: Sequence[str] = ()) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from gpatlas.figures.rows import read_table
 from gpatlas.progress import Progress
 from gpatlas.report.settings import CollectSettings
 
@@ -22,7 +23,7 @@ def run(settings: CollectSettings, source: Path, out: Path, progress: Progress) 
         raise ValueError(f"{source}: lists no table")
     tables = []
     for number, entry in enumerate(entries, 1):
-        table = pd.read_csv(entry["table"])
+        table = read_table(entry["table"])
         for position, (name, value) in enumerate(entry["columns"].items()):
             table.insert(position, name, value)
         tables.append(table)

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.registry import FIGURES
-from gpatlas.figures.rows import ALWAYS, POSITIVE
+from gpatlas.figures.rows import ALWAYS, POSITIVE, read_table
 from gpatlas.figures.words import listed
 from gpatlas.progress import Progress
 from gpatlas.report.published import compared
@@ -37,7 +37,7 @@ def run(settings: ReportSettings, source: Path, out: Path, progress: Progress) -
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source}: not the record of a run: {error}") from error
     try:
-        table = pd.read_csv(record.results)
+        table = read_table(record.results)
         if absent := [name for name in NEEDED if name not in table]:
             raise ValueError(f"no column {listed(absent)}; the table has {listed(table.columns)}")
         page = render(record, table, settings)

@@ -278,6 +278,17 @@ def test_a_wrong_config_ends_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(("experiment", "scenario"), [("NA", "{n_qtl}"), ("1e3", "{n_qtl}e{replicate}")])
+def test_names_that_look_like_numbers_reach_the_report(tmp_path: Path, experiment: str, scenario: str) -> None:
+    grid = [{"n_individuals": 200, "n_qtl": [10, 20]}]
+    content = {"experiments": {experiment: {"scenario": scenario, "grid": grid, "models": {"ridge": None}, "figures": ["4"]}}}
+    code, output = run(write_study(tmp_path / "study.yaml", content), tmp_path / "results")
+    assert code == 0, output
+    names = pd.read_csv(tmp_path / "results" / "study" / "results.csv", dtype=str, keep_default_na=False)[["experiment", "scenario"]]
+    wanted = {(experiment, scenario.format(n_qtl=n_qtl, replicate=1)) for n_qtl in (10, 20)}
+    assert set(names.itertuples(index=False, name=None)) == wanted
+
+
 def test_plan_counts_and_runs_nothing(tmp_path: Path) -> None:
     config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
     code, output = run(config, tmp_path / "results", task="Plan")

@@ -12,7 +12,7 @@ from figure_tables import experiment_of, table_of
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.draw import draw, run
 from gpatlas.figures.registry import FIGURES
-from gpatlas.figures.rows import ALWAYS
+from gpatlas.figures.rows import ALWAYS, read_table
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.progress import Progress
 
@@ -115,3 +115,15 @@ def test_models_that_share_no_population_are_an_error(figure: str, other: str) -
     apart = table[(table["model"] == "mlp") == (table["scenario"] == table["scenario"].iloc[0])]
     with pytest.raises(ValueError, match=rf"^no scenario, replicate and trait has an r of both 'mlp' and '{other}'$"):
         draw(figure, apart)
+
+
+def test_names_are_read_as_text(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("experiment,scenario,trait,model,simulator,protocol,h2\nNA,1e3,1,null,True,7,NA\nnan,,2,mlp,,x,0.5\n")
+    table = read_table(tmp_path / "table.csv")
+    assert table[["experiment", "scenario", "model", "simulator", "protocol"]].fillna("missing").to_numpy().tolist() == [
+        ["NA", "1e3", "null", "True", "7"],
+        ["nan", "missing", "mlp", "missing", "x"],
+    ]
+    assert list(table) == ["experiment", "scenario", "trait", "model", "simulator", "protocol", "h2"]
+    assert table["trait"].tolist() == [1, 2]
+    assert table["h2"].isna().tolist() == [True, False]

@@ -45,6 +45,13 @@ def test_tables_are_put_one_below_the_other_and_missing_columns_stay_empty(tmp_p
     ]
 
 
+def test_names_are_text_whatever_they_look_like(tmp_path: Path) -> None:
+    header = "experiment,scenario,model,simulator,protocol,pearson_r\n"
+    rows = [f"{name},{name},{name},{name},{name},0.5\n" for name in ("NA", "null", "nan", "True", "1e3", "007")]
+    entries = [entry(tmp_path, f"{place}.csv", header + line, {}) for place, line in enumerate(rows)]
+    assert collect(tmp_path, entries) == header + "".join(rows)
+
+
 def test_null_is_empty(tmp_path: Path) -> None:
     entries = [entry(tmp_path, "one.csv", "model\nmlp\n", {"genetic_correlation": None, "independent": True})]
     assert collect(tmp_path, entries) == "genetic_correlation,independent,model\n,True,mlp\n"
