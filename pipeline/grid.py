@@ -19,7 +19,7 @@ from pipeline.faults import Faults, fault_of_name
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
 LARGEST = {"n_individuals": 10**9, "n_loci": 10**9, "n_qtl": 10**9, "n_traits": 10_000}
-MOST_STAGES = 50_000  # of a run, so that its driver takes less than half a GB
+MOST_STAGES = 50_000  # of a run: its driver takes about half a GB for so many
 GRID_KEYS = sorted(set(SimulateSettings.model_fields) - GIVEN_BY_DRIVER | {"qtl_pairs_per_individual", "replicates"})
 
 

@@ -1,21 +1,31 @@
 """What a run would do, without doing it."""
 
+import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gpatlas.data.settings import dataset_bytes
 from pipeline.stage_task import StageTask
 from pipeline.tasks import Data, RunAll
 
+SECONDS_BETWEEN_LINES = 5.0
+
 
 class Plan(RunAll):
     """Say what RunAll would do: stages done and to do, scenarios, disk. Runs nothing."""
+
+    def stages(self) -> list[StageTask]:
+        with said_to_go_on(f"{self.study.path}: laying out the stages of {len(self.study.scenarios):,} scenarios"):
+            return super().stages()
 
     def run(self) -> None:  # type: ignore[override]
         print("\n".join(self.lines()))
 
     def lines(self) -> Iterator[str]:
         stages = self.stages()
-        done = {task.task_id for task in stages if task.complete()}
+        with said_to_go_on(f"{self.study.path}: looking for {len(stages):,} stages in {self.results}"):
+            done = {task.task_id for task in stages if task.complete()}
         yield f"{self.study.path}: {len(self.study.scenarios)} scenarios, {len(stages)} stages: {_counts(stages, done)}"
         width = max(len(task.name) for task in stages)
         for name, of_kind in _grouped(stages, lambda task: task.name).items():
@@ -29,6 +39,24 @@ class Plan(RunAll):
             if any(isinstance(task, Data) and task.task_id not in done for task in own):
                 disk += dataset_bytes(size)
         yield f"disk: {disk / 1e6:,.1f} MB for the datasets to make; tables and figures a few kB each"
+
+
+@contextmanager
+def said_to_go_on(what: str) -> Iterator[None]:
+    """While the block takes longer than a few seconds, say so on stderr."""
+    ended = threading.Event()
+
+    def say() -> None:
+        while not ended.wait(SECONDS_BETWEEN_LINES):
+            print(f"{what} …", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _grouped(stages: list[StageTask], by: Callable[[StageTask], str]) -> dict[str, list[StageTask]]:
