@@ -79,9 +79,9 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
             if named_well:
                 label, fault = _label(template, simulation, replicate, scenarios)
                 named_well = not fault
-                scenarios.setdefault(label, Scenario(name, label, replicate, simulation, fits))
                 if fault:
                     faults.add(key_of_name, fault)
+            scenarios[label if named_well else f"unnamed {len(scenarios)}"] = Scenario(name, label, replicate, simulation, fits)
     return list(scenarios.values())
 
 

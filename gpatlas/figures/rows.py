@@ -18,7 +18,7 @@ POSITIVE = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_gr
 def read_table(source: Path | str) -> pd.DataFrame:
     """The table in a CSV file; names are text, those too that pandas takes for a number or a missing value: 1e3, True, NA."""
     names = pd.read_csv(source, usecols=lambda name: name in NAMES, dtype=str, keep_default_na=False, na_values=[""])
-    return pd.read_csv(source).assign(**{name: names[name] for name in names})
+    return pd.read_csv(source).assign(**{str(name): names[name] for name in names})
 
 
 def rows_of(table: pd.DataFrame, experiment: str, columns: Sequence[str], models: Sequence[str] = ()) -> pd.DataFrame:

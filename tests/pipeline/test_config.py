@@ -384,6 +384,13 @@ def test_figures_need_a_size_that_their_models_are_fitted_to(tmp_path: Path) -> 
     assert {model for scenario in load_config(write(tmp_path, content)).scenarios for model, _ in scenario.models} >= {"mlp", "egblup"}
 
 
+def test_a_wrong_name_hides_no_size(tmp_path: Path) -> None:
+    content = changed(f"{S}.models.mlp", {"max_n_individuals": 150})
+    content["experiments"]["scaling"] |= {"scenario": "same", "grid": [{"n_individuals": [200, 100], "n_qtl": 10}]}
+    with pytest.raises(ConfigError, match=r"^[^\n]* 'same', that of n_individuals 200 and that of n_individuals 100; [^\n]*$"):
+        load_config(write(tmp_path, content))
+
+
 def test_an_experiment_fits_something(tmp_path: Path) -> None:
     content = changed(f"{S}.models", {"ridge": {"max_n_individuals": 99}})
     content["experiments"]["scaling"]["figures"] = []
