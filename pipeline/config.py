@@ -253,7 +253,7 @@ def _check_run(config: Config, faults: Faults) -> None:
     if len(config.name.encode()) > 200:
         faults.add("experiments", f"are published in a folder of at most 200 bytes, got {config.name!r}; run fewer at once")
     if (n_stages := sum(1 + len(scenario.models) for scenario in config.scenarios)) > MOST_STAGES:
-        faults.add("experiments", too_many(f"{len(config.scenarios):,} scenarios", n_stages))
+        faults.add("experiments", too_many(f"{len(config.scenarios):,} scenarios and their fits", n_stages))
     for scenario in config.scenarios if config.source else ():
         try:
             config.fingerprint(scenario)

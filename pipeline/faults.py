@@ -23,8 +23,9 @@ class Faults:
         self.lines: dict[str, None] = {}
 
     def add(self, key: str, message: str) -> None:
-        """Note what is wrong with the value of `key`, whose parts are separated by dots."""
-        self.lines[f"{self.path}: {key}: {message}"] = None
+        """Note what is wrong with the value of `key`, whose parts are separated by dots. Control characters are escaped."""
+        line = f"{self.path}: {key}: {message}"
+        self.lines["".join(character if character.isprintable() else repr(character)[1:-1] for character in line)] = None
 
     def build(self, cls: Any, values: Mapping[str, Any], where: str) -> Any:
         """`cls` of these values, which stand below the key `where`; None, and its faults noted, where they are not valid."""

@@ -186,7 +186,7 @@ def _combinations(block: dict[str, Any], n_models: int, key: str, faults: Faults
         faults.add(f"{key}.{empty}", "must have at least one value, got []")
     count = math.prod(map(len, axes)) * len(replicates)
     if count * (1 + n_models) > MOST_STAGES:
-        faults.add(key, too_many(f"{count:,} scenarios of {n_models} models", count * (1 + n_models)))
+        faults.add(key, too_many(f"{count:,} scenarios and their fits", count * (1 + n_models)))
         return
     for values in itertools.product(*axes):
         combination = _with_loci(dict(zip(names, values, strict=True)), key, faults)

@@ -243,7 +243,11 @@ FAULTS = [
     ),
     (f"{S}.grid.0.replicates", [1, 1], f"{S}.scenario: the scenario 'qhaplo_12qtl_100n_rep1' is given twice"),
     (f"{S}.grid.0.replicates", 2**32, f"{S}.grid.0.replicates: must be a number of replicates or a list of replicate numbers"),
-    (f"{S}.grid.0.replicates", 10**6, f"{S}.grid.0: 4,000,000 scenarios of 3 models are 16,000,000 stages, and a run has at most 50,000;"),
+    (
+        f"{S}.grid.0.replicates",
+        10**6,
+        f"{S}.grid.0: 4,000,000 scenarios and their fits are 16,000,000 stages, and a run has at most 50,000;",
+    ),
     (f"{S}.grid.0.n_individuals", 10**10, f"{S}.grid.0.n_individuals: must be at most 1,000,000,000, got 10000000000"),
     (f"{S}.grid.0.n_traits", 10**5, f"{S}.grid.0.n_traits: must be at most 10,000, got 100000"),
     (f"{S}.grid.0.qtl_pairs_per_individual", 1e300, f"{S}.grid.0.qtl_pairs_per_individual: takes more than 1,000,000,000 QTL, got 1e+300"),
@@ -328,7 +332,7 @@ def test_experiments_and_scenarios_have_plain_names(tmp_path: Path, name: str, f
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     message = f"the name {name!r} {fault}; {LETTERS}"
-    assert str(caught.value) == f"{path}: {S}.scenario: {message}\n{path}: experiments.{name}: {message}"
+    assert str(caught.value) == f"{path}: {S}.scenario: {message}\n{path}: experiments.{repr(name)[1:-1]}: {message}"
 
 
 @pytest.mark.parametrize("name", ["NA", "null", "nan", "True", "1e3", "007", "a.b_c-d+e=f", "a" * 100])
@@ -404,7 +408,8 @@ def test_a_run_of_too_many_stages_is_split(tmp_path: Path, monkeypatch: pytest.M
     content["experiments"]["other"] = content["experiments"]["scaling"]
     path = write(tmp_path, content)
     with pytest.raises(
-        ConfigError, match=r"experiments: 16 scenarios are 64 stages, and .* split them between config files, or --experiments"
+        ConfigError,
+        match=r"experiments: 16 scenarios and their fits are 64 stages, and .* split them between config files, or --experiments",
     ):
         load_config(path)
     assert len(load_config(path, ("other",)).scenarios) == 8
