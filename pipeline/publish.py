@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.faults import ConfigError
-from pipeline.store import damage, describe, locked, read_json, sealed, write_json
+from pipeline.store import damage, file_facts, locked, read_json, sealed, write_json
 
 RUN, FIGURES = "run.json", "figures"
 
@@ -47,7 +47,7 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
             _copy(source, folder / name)
         for name in names.keys() - sources.keys():
             (folder / FIGURES / Path(name).name).unlink(missing_ok=True)  # whatever the list says, nothing elsewhere
-        published = {name: {"key": keys[name], **describe(folder / name)} for name in sources}
+        published = {name: {"key": keys[name], **file_facts(folder / name)} for name in sources}
         write_json(folder / RUN, sealed({**record, "published": published}))
 
 

@@ -52,10 +52,11 @@ def _sha256(path: Path, changed_ns: int) -> str:
 
 
 def sha256(path: Path) -> str:
+    """Of the file's content, in hex; computed once for each state of the file in this process."""
     return _sha256(path, path.stat().st_ctime_ns)
 
 
-def describe(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
     """What `damage` compares the file with later."""
     stat = path.stat()
     return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256(path)}
@@ -174,7 +175,7 @@ class Entry:
     def _seal(self) -> None:
         """Record what the files are, and have all of it on the disk, before the folder gets its final name."""
         files = [path for path in sorted(self.part.rglob("*")) if path.is_file() and path.name not in {PROVENANCE, LOG}]
-        described = {str(path.relative_to(self.part)): describe(path) for path in files}
+        described = {str(path.relative_to(self.part)): file_facts(path) for path in files}
         write_json(self.part / PROVENANCE, sealed(read_json(self.part / PROVENANCE) | {FILES: described}))
         for path in [*self.part.rglob("*"), self.part]:
             _sync(path)
