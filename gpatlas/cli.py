@@ -6,7 +6,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -111,6 +110,8 @@ def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: 
     except SettingsError as error:
         faults = (f"--{key.split('.')[0].replace('_', '-')}: {message}" for key, message in error.faults)
         raise click.UsageError("\n".join(faults)) from None
+    from importlib.metadata import version  # a tenth of the time that a command's --help takes
+
     progress = Progress(stage.name)
     try:
         earlier = tuple(stage.beside(out, name) for name in further_tables()) if stage.model else ()
