@@ -390,7 +390,7 @@ def loaded(code: str, *arguments: str | Path) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("modules", ["gpatlas", "gpatlas.cli", "gpatlas.settings, gpatlas.stages, gpatlas.sources"])
+@pytest.mark.parametrize("modules", ["gpatlas", "gpatlas.cli", "gpatlas.settings, gpatlas.stages, gpatlas.data.sources"])
 def test_what_the_driver_and_the_command_line_import_is_light(modules: str) -> None:
     assert loaded(f"import {modules}") == set()
 
