@@ -15,11 +15,12 @@ from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpatlas.data.genotypes import FloatArray, Genotypes
+from gpatlas.fit import check_size
 from gpatlas.models.contract import Fit, Fitted, Part
 from gpatlas.models.registry import MODELS, Model
 from gpatlas.models.scale import Scale
-from gpatlas.models.settings import OF_THE_SPLITS
-from gpatlas.settings import build, resolve
+from gpatlas.models.settings import OF_THE_SPLITS, FitSettings
+from gpatlas.settings import Size, build, resolve
 
 FEWEST = 4  # individuals that can be fitted: two to train on, two to choose by
 VALIDATION_SHARE = 0.15
@@ -30,7 +31,8 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
 
     fitted_ : what the fit returned, name to `gpatlas.models.contract.Fitted`; the last one predicts
     coef_ : additive effects per allele, (n_loci,) or (T, n_loci), where the model has such
-    tables_ : further tables by name (pairs found, trials, …), pandas DataFrames
+    tables_ : further tables by name (pairs found, trials, …), pandas DataFrames; loci and traits are numbered from 1, so that locus 1 is
+        X[:, 0], and `effect` of a pair is that of x_1·x_2 with x = 2·allele − 1
     n_features_in_ : number of loci
     """
 
@@ -39,15 +41,15 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to alleles X (n, n_loci), each 0 or 1, and phenotypes y, (n,) or (n, T).
 
-        A model that chooses by a validation part takes the last 15 % of the individuals for it. Raises ValueError for values that
+        A model that chooses by a validation part takes 15 % of the individuals for it, drawn by `seed`. Results of networks depend on the
+        number of threads, so give threads=1 beside n_jobs. Raises ValueError for values that
         are missing, alleles other than 0 and 1, fewer than four individuals, and settings that are wrong.
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=FEWEST)
         settings = build(self.model.settings, {"protocol": "holdout", **self.get_params()})
         everyone = Part(self._genotypes(X), np.asarray(y, dtype=np.float64).reshape(len(y), -1))
-        n_train = len(X) - max(2, round(VALIDATION_SHARE * len(X))) if self.model.validates else len(X)
-        rows = np.arange(len(X))
-        train, validation = everyone.rows(rows[:n_train]), everyone.rows(rows[n_train:])
+        check_size(self.model, settings, Size(len(X), self.n_features_in_, everyone.phenotypes.shape[1]), "X")
+        train, validation = self._parts(everyone, settings)
         scale = Scale.of(train.phenotypes, np.zeros(train.phenotypes.shape[1], dtype=bool))
         fit: Fit = resolve(self.model.fit)
         fitted = fit(scale.standard(train), scale.standard(validation), settings, _Silent())
@@ -64,6 +66,15 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         X = validate_data(self, X, reset=False)
         predicted = self._predicting.predict(self._genotypes(X))
         return predicted[:, 0] if self._one_trait else predicted
+
+    def _parts(self, everyone: Part, settings: FitSettings) -> tuple[Part, Part]:
+        """To train on, and to choose by, where the model does so."""
+        n = len(everyone.phenotypes)
+        if not self.model.validates:
+            return everyone, everyone.rows(np.arange(0))
+        order = np.random.default_rng(settings.seed).permutation(n)
+        cut = n - max(2, round(VALIDATION_SHARE * n))
+        return everyone.rows(order[:cut]), everyone.rows(order[cut:])
 
     @property
     def _predicting(self) -> Fitted:

@@ -16,7 +16,7 @@ from gpatlas.models.evaluation import evaluate
 from gpatlas.models.registry import MODELS, Model
 from gpatlas.models.settings import FitSettings
 from gpatlas.progress import Progress
-from gpatlas.settings import SettingsError, build, nearest
+from gpatlas.settings import SettingsError, Size, build, nearest
 
 SHORT = ("model", "trait", "pearson_r", "rel_aa", "v_a_over_v_g", "n_train", "n_test", "seconds")
 
@@ -49,7 +49,7 @@ def simulate(**settings: Any) -> Population:
 
 def compare(
     data: Population | str | Path,
-    models: Sequence[str] | Mapping[str, Mapping[str, Any] | None],
+    models: str | Sequence[str] | Mapping[str, Mapping[str, Any] | None],
     protocol: str = "holdout",
     *,
     seed: int = 1,
@@ -60,13 +60,16 @@ def compare(
     `data`: a population, or the path of a dataset file. `models`: names of the registry, or names with their settings, as in a
     config: {"ridge": None, "mlp": {"hidden_size": 64}}. `protocol`: 'holdout' (one test part, which every model shares and which
     is used once) or 'paper' (the study's choices). Columns: `pearson_r` is the correlation of prediction and phenotype in the test
-    part, NaN where a prediction is constant; `seconds` those of the fit and its scores; `every_column`: all that `results.csv` has.
+    part, 0 where a model found nothing and predicts one value for all; `seconds` those of the fit and its scores; `every_column`:
+    all that `results.csv` has.
+
     Raises ValueError, before any fit, for an unknown model or setting, and for a population that is too large for this machine.
     """
     population = data if isinstance(data, Population) else load(data)
-    chosen = _chosen(models if isinstance(models, Mapping) else dict.fromkeys(models), {"protocol": protocol, "seed": seed})
+    named = models if isinstance(models, Mapping) else dict.fromkeys([models] if isinstance(models, str) else models)
+    chosen = _chosen(named, {"protocol": protocol, "seed": seed})
     for model, settings in chosen:
-        check_size(model, settings, population)
+        check_size(model, settings, Size(population.n_individuals, population.n_loci, population.n_traits), population.name)
     rows = []
     for model, settings in chosen:
         progress = _progress(model.title)
@@ -83,6 +86,10 @@ def _chosen(models: Mapping[str, Mapping[str, Any] | None], shared: Mapping[str,
         raise ValueError(f"models: unknown model {name!r}" + nearest(str(name), list(MODELS)))
     chosen = []
     for name, own in models.items():
+        if own is not None and not isinstance(own, Mapping):
+            raise ValueError(f"{name}: settings are names and values, as {{'n_penalties': 20}}, got {own!r}")
+        for key in shared.keys() & (own or {}):
+            raise ValueError(f"{name}.{key}: is said once for all models, compare(…, {key}=…)")
         try:
             chosen.append((MODELS[name], build(MODELS[name].settings, {**shared, **(own or {})})))
         except SettingsError as error:

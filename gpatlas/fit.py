@@ -4,7 +4,6 @@ import csv
 from pathlib import Path
 
 from gpatlas.data.dataset import Dataset
-from gpatlas.data.population import Population
 from gpatlas.models.evaluation import evaluate
 from gpatlas.models.registry import Model
 from gpatlas.models.scores import Row
@@ -21,19 +20,18 @@ def run(model: Model, settings: FitSettings, source: Path, out: Path, progress: 
     Raises ValueError where the memory does not do, DatasetError where the data do not.
     """
     with Dataset(source) as data:
-        check_size(model, settings, data)
+        check_size(model, settings, Size(data.n_individuals, data.n_loci, data.n_traits), data.name)
         evaluation = evaluate(model, settings, data.population(), progress)
     for name, table in evaluation.tables.items():
         table.to_csv(FITS[model.name].beside(out, name), index=False)
     write_table(evaluation.rows, out)
 
 
-def check_size(model: Model, settings: FitSettings, data: Dataset | Population) -> None:
-    """Raises ValueError where a fit to `data` needs more memory than there is."""
-    stage, size = FITS[model.name], Size(data.n_individuals, data.n_loci, data.n_traits)
-    check_memory(
-        memory_bytes(stage, settings, size), f"{data.name}: {stage.name} of {size.n_individuals} individuals and {size.n_loci} loci"
-    )
+def check_size(model: Model, settings: FitSettings, size: Size, name: str) -> None:
+    """Raises ValueError where a fit to data of this size, which are called `name`, needs more memory than there is."""
+    stage = FITS[model.name]
+    needed = memory_bytes(stage, settings, size)
+    check_memory(needed, f"{name}: {stage.name} of {size.n_individuals} individuals and {size.n_loci} loci")
 
 
 def write_table(rows: list[Row], out: Path) -> None:

@@ -68,9 +68,12 @@ class SettingsError(ValueError):
 
 
 def build(cls: type[S], values: Mapping[str, Any]) -> S:
-    """`cls(**values)`; raises SettingsError with every fault, each naming its key, its value and what would be right."""
+    """`cls(**values)`; raises SettingsError with every fault, each naming its key, its value and what would be right.
+
+    Values of numpy count as Python's own.
+    """
     try:
-        return cls.model_validate(dict(values))
+        return cls.model_validate({name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()})
     except ValidationError as error:
         fields = list(cls.model_fields)
         faults = [dict(fault) for fault in error.errors(include_url=False)]

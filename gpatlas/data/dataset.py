@@ -80,6 +80,8 @@ class Dataset:
     """A dataset file opened for reading. Raises DatasetError where the file is not one, or of another version."""
 
     def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise DatasetError(f"{path}: no such file")
         try:
             self._file = h5py.File(path, "r", locking=LOCKING)
         except OSError as error:

@@ -23,7 +23,7 @@ class SimulateSettings(Settings):
     genetic_correlation: Float = Field(0.0, description="correlation of the effects between the traits of a group", ge=-1, le=1)
     independent: Bool = Field(False, description="every trait a group of its own, with its own effects and pairs")
     h2: Float = Field(0.999, description="broad-sense heritability, V_G/V_P", gt=0, le=1)
-    seed: Int = Field(1, description="seed of all random draws; the study uses the replicate number", ge=0)
+    seed: Int = Field(1, description="seed of all random draws; the study uses the replicate number", ge=0, lt=2**63)
     block_size: Positive = Field(4096, description="individuals held in memory at once; does not change the result")
 
     @model_validator(mode="after")

@@ -30,6 +30,8 @@ def score(fitted: Fitted, test: Part, true_effects: FloatArray | None) -> list[R
     `true_effects`: additive effects (n_loci, T), where they are known, to correlate with the model's coefficients.
     """
     predicted = fitted.predict(test.genotypes)
+    if predicted.shape != test.phenotypes.shape:
+        raise ValueError(f"predictions have the shape {predicted.shape}, the phenotypes {test.phenotypes.shape}: individuals by traits")
     n_traits = predicted.shape[1]
     found_nothing = (np.ptp(predicted, axis=0) == 0) & (np.ptp(test.phenotypes, axis=0) > 0)
     r = np.where(found_nothing, 0.0, pearson_r(test.phenotypes, predicted))

@@ -33,13 +33,16 @@ def torch_state(settings: NeuralSettings) -> Iterator[torch.device]:
     PyTorch's own settings and its random numbers are what they were when the block ends. Raises ValueError where cuda is
     demanded and there is none.
     """
-    device, threads = pick_device(settings.device), torch.get_num_threads()
+    device, threads, dtype = pick_device(settings.device), torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(settings.threads or threads)
+    torch.set_default_dtype(torch.float32)
+    random = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _kernels(device):
+        with torch.inference_mode(False), torch.enable_grad(), random, _kernels(device):
             yield device
     finally:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
 
 
 @contextmanager

@@ -39,9 +39,11 @@ EXPECTED_TO_FAIL = {
     "check_regressors_train": RANDOM_ALLELES,
     "check_array_api_input": "it is skipped: alleles are packed in numpy",
 }
+OF_BATCHES = {"check_methods_subset_invariance": "single precision sums batches of another size in another order: 1e-7"}
 OF_SOME = {
     "Egblup": {"check_fit2d_1feature": "EG-BLUP's relationships need two loci, and it says so"},
-    "Pruned": {"check_methods_subset_invariance": "single precision sums batches of another size in another order: 1e-7"},
+    "Mlp": OF_BATCHES,
+    "Pruned": OF_BATCHES,
 }
 
 
@@ -179,3 +181,23 @@ def test_is_pickled_as_fitted(name: str) -> None:
     estimator = CLASSES[name](**QUICK[name], threads=1).fit(alleles, trait)
     again = pickle.loads(pickle.dumps(estimator))
     np.testing.assert_array_equal(again.predict(alleles), estimator.predict(alleles))
+
+
+def test_the_order_of_individuals_does_no_harm() -> None:
+    """Those to choose by are drawn, not the last ones: people sort their data."""
+    alleles, trait = alleles_and_trait(400)
+    order = np.argsort(trait)
+    network = gpatlas.Mlp(hidden_size=32, epochs=30, threads=1)
+    scores = [network.fit(alleles[rows], trait[rows]).score(alleles, trait) for rows in (np.arange(400), order)]
+    assert min(scores) > 0.8
+
+
+def test_numpy_grids_are_searched() -> None:
+    alleles, trait = alleles_and_trait(60)
+    search = GridSearchCV(gpatlas.Ridge(), {"n_penalties": np.arange(5, 8)}, cv=3, error_score="raise").fit(alleles, trait)
+    assert search.best_params_["n_penalties"] in (5, 6, 7)
+
+
+def test_memory_is_checked() -> None:
+    with pytest.raises(ValueError, match=r"^X: fit-mlp of 60 individuals and 12 loci needs .* GB of memory; there are "):
+        gpatlas.Mlp(hidden_size=10**6).fit(*alleles_and_trait(60))

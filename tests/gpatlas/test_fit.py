@@ -76,10 +76,10 @@ def test_a_population_in_memory_is_refused_by_the_same_check(tmp_path: Path, mon
         population = data.population()
     needed = memory_bytes(FITS[model], settings, Size(1000, 46, 5))
     monkeypatch.setattr(needs, "machine_memory", lambda: int(needed) + 1)
-    check_size(MODELS[model], settings, population)
+    check_size(MODELS[model], settings, Size(population.n_individuals, population.n_loci, population.n_traits), population.name)
     monkeypatch.setattr(needs, "machine_memory", lambda: int(needed) - 1)
     with pytest.raises(ValueError, match=rf"^.*data\.h5: fit-{model.replace('_', '-')} of 1000 individuals and 46 loci needs "):
-        check_size(MODELS[model], settings, population)
+        check_size(MODELS[model], settings, Size(population.n_individuals, population.n_loci, population.n_traits), population.name)
 
 
 @pytest.mark.parametrize("model", MODELS)

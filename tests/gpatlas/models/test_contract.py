@@ -190,3 +190,18 @@ def test_phenotypes_of_the_test_part_do_not_touch_the_fit_under_holdout(
     assert first["n_test"].unique().tolist() == [n_test] == [30]
     assert (first["truth_mean"] != second["truth_mean"]).all()
     assert (second["truth_sd"] > (100 if nonsense == "a thousandfold" else 5) * first["truth_sd"]).all()
+
+
+@pytest.mark.parametrize("name", ["linear_sgd", "mlp", "pruned"])
+def test_a_callers_default_type_and_modes_do_no_harm(name: str) -> None:
+    plain = {key: one.predict(random_part(7, N_LOCI, N_TRAITS, seed=3).genotypes) for key, one in fitted(name, Recorder()).items()}
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.no_grad(), torch.inference_mode():
+            other = fitted(name, Recorder())
+            assert torch.is_inference_mode_enabled()
+        assert torch.get_default_dtype() == torch.float64
+        for key, one in other.items():
+            np.testing.assert_array_equal(one.predict(random_part(7, N_LOCI, N_TRAITS, seed=3).genotypes), plain[key])
+    finally:
+        torch.set_default_dtype(torch.float32)
