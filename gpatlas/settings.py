@@ -73,7 +73,7 @@ def build(cls: type[S], values: Mapping[str, Any]) -> S:
     Values of numpy count as Python's own.
     """
     try:
-        return cls.model_validate({name: value.tolist() if hasattr(value, "tolist") else value for name, value in values.items()})
+        return cls.model_validate({name: value.tolist() if hasattr(value, "tolist") else value for name, value in dict(values).items()})
     except ValidationError as error:
         fields = list(cls.model_fields)
         faults = [dict(fault) for fault in error.errors(include_url=False)]
