@@ -16,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpatlas.data.genotypes import FloatArray, Genotypes
 from gpatlas.fit import check_size
-from gpatlas.models.contract import Fit, Fitted, Part
+from gpatlas.models.contract import Fitted, Part
+from gpatlas.models.evaluation import fit_scaled
 from gpatlas.models.registry import MODELS, Model
 from gpatlas.models.scale import Scale
 from gpatlas.models.settings import OF_THE_SPLITS, FitSettings
-from gpatlas.settings import Size, build, resolve
+from gpatlas.settings import Size, build
 
 FEWEST = 4  # individuals that can be fitted: two to train on, two to choose by
 VALIDATION_SHARE = 0.15
@@ -51,10 +52,8 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         check_size(self.model, settings, Size(len(X), self.n_features_in_, everyone.phenotypes.shape[1]), "X")
         train, validation = self._parts(everyone, settings)
         scale = Scale.of(train.phenotypes, np.zeros(train.phenotypes.shape[1], dtype=bool))
-        fit: Fit = resolve(self.model.fit)
-        fitted = fit(scale.standard(train), scale.standard(validation), settings, _Silent())
         self._one_trait = np.ndim(y) == 1
-        self.fitted_: dict[str, Fitted] = {name: scale.back(one) for name, one in fitted.items()}
+        self.fitted_: dict[str, Fitted] = fit_scaled(self.model, settings, train, validation, scale, _Silent())
         self.tables_ = {name: table for one in self.fitted_.values() for name, table in one.tables.items()}
         if (coefficients := self._predicting.coefficients) is not None:
             self.coef_ = coefficients[:, 0] if self._one_trait else coefficients.T

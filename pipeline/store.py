@@ -63,7 +63,7 @@ def file_facts(path: Path) -> dict[str, Any]:
 
 
 def damage(path: Path, recorded: Mapping[str, Any], read: bool) -> str:
-    """How the file differs from what `describe` said of it; '' where it does not.
+    """How the file differs from what `file_facts` said of it; '' where it does not.
 
     Where size and time are the same the checksum is taken to be, unless `read`.
     """

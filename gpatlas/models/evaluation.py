@@ -55,16 +55,22 @@ def evaluate(model: Model, settings: FitSettings, population: Population, progre
 
 def fit_split(model: Model, settings: FitSettings, population: Population, split: Split, progress: FitProgress) -> dict[str, Fitted]:
     """The fitted models of one split, by name, in the population's own units."""
-    fit: Fit = resolve(model.fit)
     everyone = Part(population.genotypes, population.phenotypes)
     train = everyone.rows(split.train)
-    scale = scale_of(train, settings, population)
-    in_standard_units = fit(scale.standard(train), scale.standard(everyone.rows(split.validation)), settings, progress)
-    fitted = {name: scale.back(one) for name, one in in_standard_units.items()}
+    fitted = fit_scaled(model, settings, train, everyone.rows(split.validation), scale_of(train, settings, population), progress)
     if model.judge and population.effects:
         judge: Judge = resolve(model.judge)
         fitted = judge(fitted, population.effects)
     return fitted
+
+
+def fit_scaled(
+    model: Model, settings: FitSettings, train: Part, validation: Part, scale: Scale, progress: FitProgress
+) -> dict[str, Fitted]:
+    """The model fitted to phenotypes in standard units, by name, and what it says in the units that it was given."""
+    fit: Fit = resolve(model.fit)
+    fitted = fit(scale.standard(train), scale.standard(validation), settings, progress)
+    return {name: scale.back(one) for name, one in fitted.items()}
 
 
 def scale_of(train: Part, settings: FitSettings, population: Population) -> Scale:
