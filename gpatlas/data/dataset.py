@@ -1,5 +1,7 @@
 """The dataset file: one simulated or imported population in HDF5, written once, read by every fit.
 
+Format 1, of simulated populations:
+
     /genotypes           uint8   (n_individuals, ceil(n_loci / 8))  alleles as bits, lowest bit first, spare bits 0
     /phenotypes          float64 (n_individuals, n_traits)
     /genetic_values      float64 (n_individuals, n_traits)          absent where the source does not give them
@@ -11,6 +13,20 @@
 With x = 2·allele − 1, genetic value = intercept + Σ additive·x + Σ epistatic·x_i·x_j. The bits are AlphaSimR's own
 packing. Attributes: format_version, n_loci, n_qtl, h2, seed (-1: unknown), simulator, simulator_version, trait_groups
 (JSON), and per trait rel_aa (NaN: unknown), v_a, v_aa and v_a_over_v_g as realised in this population.
+
+Format 2, of imported populations:
+
+    /genotypes           uint8   (n_individuals, bytes)   ploidy 1 without missing calls: as above; else two bits a locus,
+                                                          lowest first: how often the counted allele is there, 3 = missing
+    /phenotypes          float64 (n_individuals, n_traits)            NaN where not measured
+    /covariates          float64 (n_individuals, n_covariates)        attribute names (JSON)
+    /individuals/id      text    (n_individuals,)
+    /individuals/group   text    (n_individuals,)                     absent where there are none
+    /traits/name         text    (n_traits,)
+    /loci/id chromosome position counted_allele other_allele          (n_loci,) each, position in base pairs
+
+Attributes: format_version, n_loci, bits_per_locus, ploidy, simulator (the importer's name), simulator_version, source, and
+report (JSON): what was joined, dropped, and why.
 """
 
 import json
@@ -23,9 +39,16 @@ import numpy as np
 
 from gpatlas.data.effects import Effects, TraitFacts
 from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes
-from gpatlas.data.population import Population
+from gpatlas.data.population import Description, Loci, Population, TextArray
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, IMPORTED_FORMAT = 1, 2
+WHOLE = {  # by format: what a file has in any case, and its attributes
+    FORMAT_VERSION: (("genotypes", "phenotypes", "effects"), ("n_loci", "n_qtl", "h2", "trait_groups")),
+    IMPORTED_FORMAT: (
+        ("genotypes", "phenotypes", "covariates", "individuals", "traits", "loci"),
+        ("n_loci", "bits_per_locus", "ploidy", "simulator", "report"),
+    ),
+}
 LOCKING = False  # the file is written aside and never changed after that; some file systems have no locks
 
 
@@ -87,16 +110,19 @@ class Dataset:
         except OSError as error:
             raise DatasetError(f"{path}: not a readable HDF5 file ({error})") from error
         version = self._file.attrs.get("format_version")
-        if version != FORMAT_VERSION:
+        if version not in WHOLE:
             self._file.close()
-            raise DatasetError(f"{path}: dataset format version {version}, this version of gpatlas reads {FORMAT_VERSION}")
-        missing = [name for name in ("genotypes", "phenotypes", "effects") if name not in self._file]
-        missing += [name for name in ("n_loci", "n_qtl", "h2", "trait_groups") if name not in self._file.attrs]
+            known = " and ".join(map(str, WHOLE))
+            raise DatasetError(f"{path}: dataset format version {version}, this version of gpatlas reads {known}")
+        contents, attributes = WHOLE[int(version)]
+        missing = [name for name in contents if name not in self._file]
+        missing += [name for name in attributes if name not in self._file.attrs]
         if missing:
             self._file.close()
             raise DatasetError(f"{path}: not a whole dataset file, it lacks {', '.join(missing)}")
         self.path, self.name = path, str(path)
         self.attributes: dict[str, Any] = dict(self._file.attrs)
+        self.imported = version == IMPORTED_FORMAT
         self.n_loci = int(self.attributes["n_loci"])
         self.n_individuals, self.n_traits = self._file["phenotypes"].shape
 
@@ -115,18 +141,43 @@ class Dataset:
         return np.asarray(self._file["genetic_values"][:]) if "genetic_values" in self._file else None
 
     def genotypes(self) -> Genotypes:
-        return Genotypes(np.asarray(self._file["genotypes"][:]), self.n_loci)
+        packed = np.asarray(self._file["genotypes"][:])
+        if self.attributes.get("bits_per_locus", 1) == 1:
+            return Genotypes(packed, self.n_loci)
+        return Genotypes.of_two_bits(packed, self.n_loci)
 
-    def effects(self) -> Effects:
+    def effects(self) -> Effects | None:
+        """None of an imported population."""
+        if "effects" not in self._file:
+            return None
         group = self._file["effects"]
         return Effects(group["additive"][:], group["pairs"][:], group["epistatic"][:], group["intercept"][:])
 
+    def description(self) -> Description | None:
+        """None of a simulated population."""
+        if not self.imported:
+            return None
+        groups = self._texts("individuals/group") if "individuals/group" in self._file else None
+        names, covariates = tuple(json.loads(self._file["covariates"].attrs["names"])), np.asarray(self._file["covariates"][:])
+        texts = {name: self._texts(f"loci/{name}") for name in ("id", "chromosome", "counted_allele", "other_allele")}
+        loci = Loci(position=self._file["loci/position"][:], **texts)
+        traits = tuple(map(str, self._texts("traits/name")))
+        return Description(self._texts("individuals/id"), groups, traits, covariates, names, loci, int(self.attributes["ploidy"]))
+
+    def _texts(self, name: str) -> TextArray:
+        return np.asarray(self._file[name].asstr()[:], dtype=np.str_)
+
     def population(self) -> Population:
         """All of the file, in memory."""
-        return Population(self.name, self.genotypes(), self.phenotypes(), self.effects(), self.genetic_values(), self.facts())
+        parts = self.genotypes(), self.phenotypes(), self.effects(), self.genetic_values(), self.facts(), self.description()
+        return Population(self.name, *parts)
 
     def facts(self) -> list[dict[str, Any]]:
         """One row per trait: the parameters of the population and of the trait, as columns of a table."""
+        if self.imported:
+            shared = {"n_individuals": self.n_individuals, "n_loci": self.n_loci, "n_traits": self.n_traits}
+            known = {**shared, "ploidy": int(self.attributes["ploidy"]), "simulator": str(self.attributes["simulator"])}
+            return [{"trait_name": str(name), **known} for name in self._texts("traits/name")]
         groups = json.loads(self.attributes["trait_groups"])
         correlations = [group["genetic_correlation"] for group in groups for _ in range(group["n_traits"])]
         shared = {

@@ -22,7 +22,7 @@ class Effects:
     epistatic: FloatArray
     intercept: FloatArray
 
-    def traits(self, chosen: slice) -> "Effects":
+    def traits(self, chosen: list[int]) -> "Effects":
         """Those of some of the traits."""
         return Effects(self.additive[:, chosen], self.pairs[chosen], self.epistatic[chosen], self.intercept[chosen])
 

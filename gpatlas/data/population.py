@@ -3,16 +3,57 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from gpatlas.data.effects import Effects
-from gpatlas.data.genotypes import FloatArray, Genotypes
+from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
+
+TextArray = npt.NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Loci:
+    """What is known of every locus, (n_loci,) each. `position` in base pairs; genotypes count the `counted_allele`."""
+
+    id: TextArray
+    chromosome: TextArray
+    position: npt.NDArray[np.int64]
+    counted_allele: TextArray
+    other_allele: TextArray
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an imported population has beside genotypes and phenotypes.
+
+    `ids` and, where there are families or the like, `groups` of n individuals; `trait_names` (T,); `covariates` (n, C) in numbers, called
+    `covariate_names` (C,); `loci`; `ploidy` 1 or 2, as the genotypes were given.
+    """
+
+    ids: TextArray
+    groups: TextArray | None
+    trait_names: tuple[str, ...]
+    covariates: FloatArray
+    covariate_names: tuple[str, ...]
+    loci: Loci
+    ploidy: int
+
+    def traits(self, chosen: list[int]) -> "Description":
+        return replace(self, trait_names=tuple(self.trait_names[trait] for trait in chosen))
+
+    def rows(self, rows: Rows) -> "Description":
+        groups = None if self.groups is None else self.groups[rows]
+        return replace(self, ids=self.ids[rows], groups=groups, covariates=self.covariates[rows])
 
 
 @dataclass(frozen=True, repr=False)
 class Population:
-    """`genotypes` of n individuals and their `phenotypes` (n, T), in the unit of each trait.
+    """`genotypes` of n individuals and their `phenotypes` (n, T), in the unit of each trait, NaN where not measured.
 
     `effects` and `genetic_values` (n, T): the truth, of simulated populations only. `facts`: for each trait the parameters of the
-    population and of the trait, as columns of a table. `name`: the file that it was read from, for messages.
+    population and of the trait, as columns of a table. `described`: of imported populations only. `name`: the file that it was read from,
+    for messages.
     """
 
     name: str
@@ -21,6 +62,7 @@ class Population:
     effects: Effects | None
     genetic_values: FloatArray | None
     facts: list[dict[str, Any]]
+    described: Description | None = None
 
     @property
     def n_individuals(self) -> int:
@@ -34,14 +76,25 @@ class Population:
     def n_traits(self) -> int:
         return int(self.phenotypes.shape[1])
 
-    def traits(self, chosen: slice) -> "Population":
-        """The same individuals with some of the traits."""
+    def traits(self, chosen: list[int]) -> "Population":
+        """The same individuals with some of the traits, by number from 0."""
         return replace(
             self,
             phenotypes=self.phenotypes[:, chosen],
             effects=self.effects.traits(chosen) if self.effects else None,
             genetic_values=None if self.genetic_values is None else self.genetic_values[:, chosen],
-            facts=self.facts[chosen],
+            facts=[self.facts[trait] for trait in chosen],
+            described=self.described.traits(chosen) if self.described else None,
+        )
+
+    def rows(self, rows: Rows) -> "Population":
+        """Some of the individuals."""
+        return replace(
+            self,
+            genotypes=self.genotypes.rows(rows),
+            phenotypes=self.phenotypes[rows],
+            genetic_values=None if self.genetic_values is None else self.genetic_values[rows],
+            described=self.described.rows(rows) if self.described else None,
         )
 
     def named(self, name: str) -> "Population":
