@@ -94,7 +94,7 @@ def one_hot(alleles: Array) -> Array:
 
 def tensors(part: Part) -> tuple[Tensor, Tensor]:
     """Inputs and phenotypes of everyone, float32."""
-    return torch.from_numpy(one_hot(part.genotypes.alleles())).float(), torch.from_numpy(part.phenotypes).float()
+    return torch.from_numpy(one_hot(part.genotypes.counts())).float(), torch.from_numpy(part.phenotypes).float()
 
 
 def random_tensors(n: int, n_loci: int, n_traits: int, seed: int = 1) -> tuple[Tensor, Tensor]:

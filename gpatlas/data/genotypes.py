@@ -32,7 +32,8 @@ def pack_counts(counts: ByteArray) -> ByteArray:
     n, n_loci = counts.shape
     padded = np.zeros((n, -(-n_loci // 4) * 4), np.uint8)
     padded[:, :n_loci] = counts
-    return padded[:, 0::4] | padded[:, 1::4] << 2 | padded[:, 2::4] << 4 | padded[:, 3::4] << 6
+    packed: ByteArray = padded[:, 0::4] | padded[:, 1::4] << 2 | padded[:, 2::4] << 4 | padded[:, 3::4] << 6
+    return packed
 
 
 def unpack_counts(packed: ByteArray, n_loci: int) -> ByteArray:

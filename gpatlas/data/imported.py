@@ -69,7 +69,7 @@ class PopulationWriter:
             self._waiting = [waiting[whole:]]
 
     def finish(self, ploidy: int, stage: str, attributes: dict[str, Any]) -> list[str]:
-        """Write all but the genotypes. Individuals without any call are left out; returns their ids. DatasetError where no locus is left."""
+        """Write all but the genotypes. Returns the ids of those left out: without any call. DatasetError where no locus is left."""
         if self._waiting:
             self._write_columns(np.concatenate(self._waiting))
         if not self.n_loci:

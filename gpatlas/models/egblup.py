@@ -10,8 +10,9 @@ import numpy as np
 
 from gpatlas.data.genotypes import FloatArray, Genotypes, blocks
 from gpatlas.models.contract import FitProgress, Fitted, Part
+from gpatlas.models.encoder import BLOCK_SIZE, Encoder
 from gpatlas.models.registry import EgblupSettings
-from gpatlas.models.ridge import BLOCK_SIZE, OfIndividuals, eigen, leave_one_out, penalties, transposed_product
+from gpatlas.models.ridge import OfIndividuals, eigen, leave_one_out, penalties
 
 LOCUS_BLOCK = 1024  # loci held unpacked; a multiple of 8
 
@@ -30,7 +31,7 @@ class EgblupFit:
     """
 
     trained: Genotypes
-    allele_mean: FloatArray
+    encoder: Encoder
     additive: FloatArray
     epistatic: FloatArray
     intercept: FloatArray
@@ -45,8 +46,8 @@ class EgblupFit:
         the ratio of the residual's variance to that of the genetic values. Memory grows with the square of n.
         """
         n, n_traits = train.phenotypes.shape
-        allele_mean = transposed_product(train.genotypes, np.ones((n, 1)))[:, 0] / n
-        kernels = relationships(train.genotypes, train.genotypes, allele_mean)
+        encoder = Encoder.fit(train.genotypes)
+        kernels = relationships(train.genotypes, train.genotypes, encoder)
         centres = kernels[1].mean(axis=0)
         scales = [centre_and_scale(kernel) for kernel in kernels]
         mean, tried = train.phenotypes.mean(axis=0), penalties(settings)
@@ -62,26 +63,26 @@ class EgblupFit:
             duals[:, better] = components.duals(projected[:, better] / (components.squares[:, None] + penalty[better]))
             progress(number, len(settings.epistatic_weights))
         additive, epistatic = duals * (1 - chosen) / scales[0], duals * chosen / scales[1]
-        return cls(train.genotypes, allele_mean, additive, epistatic, mean - centres @ epistatic, penalty, chosen)
+        return cls(train.genotypes, encoder, additive, epistatic, mean - centres @ epistatic, penalty, chosen)
 
     def predict(self, genotypes: Genotypes) -> FloatArray:
         """Of n individuals: (n, T)"""
         predicted = np.empty((len(genotypes), len(self.intercept)))
         for start, stop in blocks(len(genotypes), BLOCK_SIZE):
-            additive, epistatic = relationships(genotypes.rows(slice(start, stop)), self.trained, self.allele_mean)
+            additive, epistatic = relationships(genotypes.rows(slice(start, stop)), self.trained, self.encoder)
             predicted[start:stop] = additive @ self.additive + epistatic @ self.epistatic + self.intercept
         return predicted
 
 
-def relationships(individuals: Genotypes, others: Genotypes, allele_mean: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Additive and pairwise relationships, (n, others) each, of alleles x centred by `allele_mean` (n_loci,).
+def relationships(individuals: Genotypes, others: Genotypes, encoder: Encoder) -> tuple[FloatArray, FloatArray]:
+    """Additive and pairwise relationships, (n, others) each, of genotypes x coded by `encoder` and centred by its mean.
 
     Σ_i x_i·z_i, and Σ_{i<j} x_i·x_j·z_i·z_j: half the square of the former without its terms i = j.
     """
     additive, squares = (np.zeros((len(individuals), len(others))) for _ in range(2))
-    locus_blocks = zip(individuals.locus_blocks(LOCUS_BLOCK), others.locus_blocks(LOCUS_BLOCK), strict=True)
-    for (mine, theirs), (start, stop) in zip(locus_blocks, blocks(len(allele_mean), LOCUS_BLOCK), strict=True):
-        x, z = (alleles - allele_mean[start:stop] for alleles in (mine, theirs))
+    locus_blocks = (encoder.encode(genotypes).locus_blocks(LOCUS_BLOCK) for genotypes in (individuals, others))
+    for (loci, mine), (_, theirs) in zip(*locus_blocks, strict=True):
+        x, z = mine - encoder.mean[loci], theirs - encoder.mean[loci]
         additive += x @ z.T
         squares += x**2 @ (z**2).T
     np.subtract(additive**2, squares, out=squares)

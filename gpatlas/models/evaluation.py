@@ -9,10 +9,12 @@ import numpy as np
 
 from gpatlas.data.dataset import DatasetError
 from gpatlas.data.population import Population
+from gpatlas.models.beside import loci_table, predictions_table, with_places
 from gpatlas.models.contract import Fit, FitProgress, Fitted, Judge, Part
+from gpatlas.models.covariates import CovariateEffects
 from gpatlas.models.registry import Model
 from gpatlas.models.scale import Scale, simulated_in_standard_units
-from gpatlas.models.scores import Row, score, summarise
+from gpatlas.models.scores import Predicted, Row, by_trait, columns_of, cross_validated, summarise
 from gpatlas.models.settings import FitSettings
 from gpatlas.models.splits import Split, plan_splits
 from gpatlas.settings import resolve
@@ -33,35 +35,61 @@ def evaluate(model: Model, settings: FitSettings, population: Population, progre
     """Fit and score `model` on every split of `population` that the protocol says.
 
     The fit receives training and validation individuals only; the test part is predicted once, after it returns. Raises
-    DatasetError where a phenotype is missing, or a part has fewer than two individuals.
+    DatasetError where a simulated phenotype is missing, a phenotype is infinite, or a part has fewer than two individuals.
     """
-    plan = plan_splits(model, settings, population.n_individuals, population.n_traits)
+    plan = plan_splits(model, settings, population)
     _check(population, [split for _, splits in plan for split in splits])
     done, total = count(), sum(len(splits) for _, splits in plan)
     rows: list[Row] = []
     tables: list[dict[str, pd.DataFrame]] = []
     for traits, splits in plan:
-        some, first_trait, started = population.traits(traits), traits.start or 0, time.perf_counter()
-        scores: dict[str, list[list[Row]]] = {}
+        some, started = population.traits(traits), time.perf_counter()
+        results: dict[str, list[tuple[Fitted, Predicted]]] = {}
         for number, split in enumerate(splits, 1):
-            fitted = fit_split(model, settings, some, split, _Share(progress, next(done), total))
-            for name, rows_of_split in _scores(fitted, some, split).items():
-                scores.setdefault(name, []).append(rows_of_split)
-            tables.append(_further_tables(fitted, first_trait, number if len(splits) > 1 else None))
-        facts: Row = {"protocol": settings.protocol, "n_train": len(split.train), "n_test": len(split.test), "seed": settings.seed}
-        rows += _rows(scores, {**facts, "seconds": round(time.perf_counter() - started, 3)}, some, first_trait)
-    return Evaluation(rows, _joined(tables))
+            fitted, covariates = fit_split(model, settings, some, split, _Share(progress, next(done), total))
+            for name, one in fitted.items():
+                results.setdefault(name, []).append((one, predict_split(one, covariates, some, split)))
+            tables.append(_further_tables(fitted, traits, number if len(splits) > 1 else None))
+        facts = _facts(settings, splits, time.perf_counter() - started)
+        for name, of_model in results.items():
+            rows += _rows(name, of_model, facts, some, traits, settings)
+            tables.append(_of_any_model(name, of_model, some, traits, splits, settings))
+    return Evaluation(rows, _joined(tables, population))
 
 
-def fit_split(model: Model, settings: FitSettings, population: Population, split: Split, progress: FitProgress) -> dict[str, Fitted]:
-    """The fitted models of one split, by name, in the population's own units."""
-    everyone = Part(population.genotypes, population.phenotypes)
-    train = everyone.rows(split.train)
-    fitted = fit_scaled(model, settings, train, everyone.rows(split.validation), scale_of(train, settings, population), progress)
+def fit_split(
+    model: Model, settings: FitSettings, population: Population, split: Split, progress: FitProgress
+) -> tuple[dict[str, Fitted], CovariateEffects | None]:
+    """The fitted models of one split, by name, in the population's own units, and what the covariates explain, where there are any."""
+    train, validation, covariates = _parts(population, split)
+    fitted = fit_scaled(model, settings, train, validation, scale_of(train, settings, population), progress)
     if model.judge and population.effects:
         judge: Judge = resolve(model.judge)
         fitted = judge(fitted, population.effects)
-    return fitted
+    return fitted, covariates
+
+
+def _parts(population: Population, split: Split) -> tuple[Part, Part, CovariateEffects | None]:
+    """Training and validation part, adjusted for what covariates explain among those who train."""
+    everyone = Part(population.genotypes, population.phenotypes)
+    described = population.described
+    if described is None or not described.covariates.shape[1]:
+        return everyone.rows(split.train), everyone.rows(split.validation), None
+    effects = CovariateEffects.fit(described.covariates[split.train], population.phenotypes[split.train])
+    train, validation = (
+        Part(population.genotypes.rows(rows), population.phenotypes[rows] - effects.of(described.covariates[rows]))
+        for rows in (split.train, split.validation)
+    )
+    return train, validation, effects
+
+
+def predict_split(fitted: Fitted, covariates: CovariateEffects | None, population: Population, split: Split) -> Predicted:
+    """The test part of a split, as observed and as predicted."""
+    observed, by_genome = population.phenotypes[split.test], fitted.predict(population.genotypes.rows(split.test))
+    if by_genome.shape != observed.shape:
+        raise ValueError(f"predictions have the shape {by_genome.shape}, the phenotypes {observed.shape}: individuals by traits")
+    by_covariates = covariates.of(population.described.covariates[split.test]) if covariates and population.described else None
+    return Predicted(observed, by_genome, by_covariates, population.phenotypes[split.train].mean(axis=0))
 
 
 def fit_scaled(
@@ -81,12 +109,6 @@ def scale_of(train: Part, settings: FitSettings, population: Population) -> Scal
     return Scale.of(train.phenotypes, as_they_are)
 
 
-def _scores(fitted: dict[str, Fitted], population: Population, split: Split) -> dict[str, list[Row]]:
-    test = Part(population.genotypes, population.phenotypes).rows(split.test)
-    true_effects = population.effects.additive if population.effects else None
-    return {name: score(one, test, true_effects) for name, one in fitted.items()}
-
-
 @dataclass(frozen=True)
 class _Share:
     """The progress of one of several fits, as a share of the whole."""
@@ -102,34 +124,75 @@ class _Share:
         self.whole.report(**facts)
 
 
-def _rows(scores: dict[str, list[list[Row]]], facts: Row, population: Population, first_trait: int) -> list[Row]:
+def _facts(settings: FitSettings, splits: list[Split], seconds: float) -> Row:
+    facts: Row = {"protocol": settings.protocol}
+    if settings.protocol == "cross_validation":
+        facts |= {"n_folds": settings.n_folds, "n_repeats": settings.n_repeats}
+    sizes = {"n_train": min(len(split.train) for split in splits), "n_test": len(splits[-1].test)}
+    if settings.protocol == "cross_validation":
+        sizes["n_test"] = sum(len(split.test) for split in splits) // settings.n_repeats
+    return {**facts, **sizes, "seed": settings.seed, "seconds": round(seconds, 3)}
+
+
+def _rows(
+    model: str, results: list[tuple[Fitted, Predicted]], facts: Row, population: Population, traits: list[int], settings: FitSettings
+) -> list[Row]:
+    """A row per trait."""
+    true_effects = population.effects.additive if population.effects else None
+    of_fits = [columns_of(predicted, fitted, true_effects, settings.protocol != "paper") for fitted, predicted in results]
+    if settings.protocol == "cross_validation":
+        scored = cross_validated([predicted for _, predicted in results], of_fits, settings.n_repeats)
+    else:
+        scored = summarise([by_trait(columns, population.n_traits) for columns in of_fits])
     return [
-        {"model": model, **row, "trait": row["trait"] + first_trait, **facts, **of_trait}
-        for model, of_splits in scores.items()
-        for row, of_trait in zip(summarise(of_splits), population.facts, strict=True)
+        {"model": model, **row, "trait": trait + 1, **facts, **of_trait}
+        for row, trait, of_trait in zip(scored, traits, population.facts, strict=True)
     ]
 
 
-def _further_tables(fitted: dict[str, Fitted], first_trait: int, split: int | None) -> "dict[str, pd.DataFrame]":
+def _of_any_model(
+    name: str,
+    results: list[tuple[Fitted, Predicted]],
+    population: Population,
+    traits: list[int],
+    splits: list[Split],
+    settings: FitSettings,
+) -> "dict[str, pd.DataFrame]":
+    """The out-of-fold predictions of a cross-validation; of a population with named loci, their effects."""
+    tables = {}
+    if settings.protocol == "cross_validation":
+        tables["predictions"] = predictions_table(name, population, traits, splits, [predicted for _, predicted in results])
+    coefficients = [fitted.coefficients for fitted, _ in results if fitted.coefficients is not None]
+    if population.described and coefficients:
+        tables["loci"] = loci_table(name, population.described, traits, coefficients)
+    return tables
+
+
+def _further_tables(fitted: dict[str, Fitted], traits: list[int], split: int | None) -> "dict[str, pd.DataFrame]":
     """The further tables of one fit, with the traits' own numbers, and the number of the split where there are several."""
     tables = dict(item for one in fitted.values() for item in one.tables.items())
-    if first_trait:
-        tables = {name: table.assign(trait=table["trait"] + first_trait) if "trait" in table else table for name, table in tables.items()}
+    if traits != list(range(len(traits))):
+        numbers = np.array(traits) + 1
+        tables = {name: table.assign(trait=numbers[table["trait"] - 1]) if "trait" in table else table for name, table in tables.items()}
     return tables if split is None else {name: table.assign(split=split) for name, table in tables.items()}
 
 
-def _joined(tables: "list[dict[str, pd.DataFrame]]") -> "dict[str, pd.DataFrame]":
-    """Those of all fits, joined by name."""
-    if len(tables) == 1 or not any(tables):
-        return tables[0]
+def _joined(tables: "list[dict[str, pd.DataFrame]]", population: Population) -> "dict[str, pd.DataFrame]":
+    """Those of all fits, joined by name; loci by name and place where these are known."""
+    names = dict.fromkeys(name for of_fit in tables for name in of_fit)
+    if not names:
+        return {}
     import pandas as pd  # only where a model has further tables: its import takes longer than many a fit
 
-    names = dict.fromkeys(name for of_fit in tables for name in of_fit)
-    return {name: pd.concat([of_fit[name] for of_fit in tables if name in of_fit], ignore_index=True) for name in names}
+    parts = {name: [of_fit[name] for of_fit in tables if name in of_fit] for name in names}
+    joined = {name: one[0] if len(one) == 1 else pd.concat(one, ignore_index=True) for name, one in parts.items()}
+    described = population.described
+    return {name: with_places(table, described) for name, table in joined.items()} if described else joined
 
 
 def _check(population: Population, splits: list[Split]) -> None:
-    broken = np.argwhere(~np.isfinite(population.phenotypes))
+    fine = np.isfinite(population.phenotypes)
+    broken = np.argwhere(~(fine | np.isnan(population.phenotypes)) if population.described else ~fine)
     if len(broken):
         raise DatasetError(
             f"{population.name}: phenotype of individual {broken[0][0] + 1}, trait {broken[0][1] + 1} is missing or not finite"

@@ -1,6 +1,7 @@
-"""The inputs of networks: one-hot alleles, expanded from bits batch by batch."""
+"""The inputs of networks: one-hot genotypes, expanded from bits batch by batch."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,13 @@ from gpatlas.data.genotypes import Genotypes, pack
 
 InputColumns = npt.NDArray[np.int64]
 BITS = torch.from_numpy(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")).float()  # (256, 8)
-ONE_HOT = torch.stack((1 - BITS, BITS), dim=2).flatten(1)  # (256, 16)
+
+
+@cache
+def one_hot_table(bits: int, highest: int) -> Tensor:
+    """The inputs that a byte of genotypes stands for, (256, w): of each locus one for every count, 0 to `highest`, none where missing."""
+    loci = Genotypes(np.arange(256, dtype=np.uint8)[:, None], 8 // bits, bits, highest).counts()  # (256, loci)
+    return torch.from_numpy(loci[:, :, None] == np.arange(highest + 1)).float().flatten(1)
 
 
 @dataclass(frozen=True)
@@ -27,12 +34,16 @@ class Inputs:
 
     @classmethod
     def of(cls, genotypes: Genotypes, columns: InputColumns | None, device: torch.device) -> "Inputs":
-        """One-hot alleles, [1, 0] for allele 0, [0, 1] for allele 1, locus after locus; or some columns of them, by number."""
+        """A column per count of the counted allele, locus after locus: [1, 0] for 0, [0, 1] for 1, or [1, 0, 0], … where 2 occurs, all 0
+        where the call is missing. Or some columns of them, by number."""
+        n_counts = genotypes.highest + 1
         if columns is None:
-            return cls(torch.from_numpy(genotypes.packed).to(device), ONE_HOT.to(device), 2 * genotypes.n_loci)
-        loci, alleles = columns // 2, columns % 2
-        chosen = pack(((genotypes.packed[:, loci // 8] >> (loci % 8).astype(np.uint8)) & 1) == alleles)
-        return cls(torch.from_numpy(chosen).to(device), BITS.to(device), len(columns))
+            table = one_hot_table(genotypes.bits, genotypes.highest)
+            return cls(torch.from_numpy(genotypes.packed).to(device), table.to(device), n_counts * genotypes.n_loci)
+        loci, counts = columns // n_counts, columns % n_counts
+        per_byte, bits = 8 // genotypes.bits, genotypes.bits
+        found = (genotypes.packed[:, loci // per_byte] >> (loci % per_byte * bits).astype(np.uint8)) & (2**bits - 1)
+        return cls(torch.from_numpy(pack(found == counts)).to(device), BITS.to(device), len(columns))
 
     def rows(self, rows: Tensor) -> Tensor:
         """Those individuals' inputs, float32 (k, n_columns)."""

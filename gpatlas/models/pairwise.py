@@ -12,10 +12,11 @@ import pandas as pd
 
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
+from gpatlas.models.columns import Coding, Columns, Terms
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.ridge import RidgeFit, penalties
-from gpatlas.models.screening import LeastSquares, ScreenedPart, SignColumns, Terms, path
+from gpatlas.models.screening import LeastSquares, ScreenedPart, path
 
 ENOUGH_HELD_OUT = 1000  # individuals; further folds add little
 
@@ -34,7 +35,8 @@ def fit(train: Part, validation: Part, settings: PairwiseSettings, progress: Fit
         for trait, of_fold in enumerate(cross(train, held_out, with_loci, settings)):
             trials[trait].append(of_fold)
             progress(next(done), total)
-    population = ScreenedPart.of(train.genotypes, with_loci, settings)
+    coding = Coding.fit(train.genotypes)
+    population = ScreenedPart.of(train.genotypes, coding, with_loci, settings)
     traits = []
     for of_trait, phenotype in zip(trials, train.phenotypes.T, strict=True):
         traits.append(Sparse.fit(population, phenotype, *settle_threshold(of_trait), penalties(settings)))
@@ -46,9 +48,9 @@ def fit(train: Part, validation: Part, settings: PairwiseSettings, progress: Fit
         "n_scanned": population.scanned.shape[1],
     }
     pairs = pd.concat([trait.pairs().assign(trait=number) for number, trait in enumerate(traits, 1)], ignore_index=True)
-    additive = np.column_stack([trait.additive(n_loci) for trait in traits])
+    additive = np.column_stack([trait.additive(n_loci) for trait in traits]) / coding.scale[:, None]
     tables = {"pairs": pairs[["trait", "locus_1", "locus_2", "effect", "score"]]}
-    return {"pairwise": Fitted(partial(predict_traits, traits), additive, facts, tables)}
+    return {"pairwise": Fitted(partial(predict_traits, traits, coding), additive, facts, tables)}
 
 
 def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
@@ -58,9 +60,9 @@ def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
     return {"pairwise": replace(fitted, columns={**success(pairs, effects), **fitted.columns}, tables={"pairs": pairs})}
 
 
-def predict_traits(traits: "list[Sparse]", genotypes: Genotypes) -> FloatArray:
+def predict_traits(traits: "list[Sparse]", coding: Coding, genotypes: Genotypes) -> FloatArray:
     """Of n individuals: (n, T)"""
-    columns = SignColumns.of(genotypes)
+    columns = coding.columns(genotypes)
     return np.column_stack([trait.predict(columns) for trait in traits])
 
 
@@ -75,17 +77,20 @@ class Trial:
 
 def folds(n: int, settings: PairwiseSettings) -> list[Rows]:
     """Whom to hold out: random parts of `n` individuals, as many as it takes to hold out 1000. ValueError where n is too small."""
-    if n < 2 * settings.n_folds:
-        raise ValueError(f"n_folds: {n} training individuals cannot be cut into {settings.n_folds} folds of at least 2; lower it")
+    if n < 2 * settings.n_inner_folds:
+        raise ValueError(
+            f"n_inner_folds: {n} training individuals cannot be cut into {settings.n_inner_folds} folds of at least 2; lower it"
+        )
     order = np.random.default_rng(settings.seed).permutation(n)
-    parts = [np.sort(order[start :: settings.n_folds]) for start in range(settings.n_folds)]
+    parts = [np.sort(order[start :: settings.n_inner_folds]) for start in range(settings.n_inner_folds)]
     return parts[: -(-ENOUGH_HELD_OUT // len(parts[-1]))]
 
 
 def cross(train: Part, held_out: Rows, with_loci: bool, settings: PairwiseSettings) -> Iterator[list[Trial]]:
     """Of every trait, the steps of the schedule without the individuals `held_out`."""
     rest, others = train.rows(np.setdiff1d(np.arange(len(train.genotypes)), held_out)), train.rows(held_out)
-    population, columns = ScreenedPart.of(rest.genotypes, with_loci, settings), SignColumns.of(others.genotypes)
+    coding = Coding.fit(rest.genotypes)
+    population, columns = ScreenedPart.of(rest.genotypes, coding, with_loci, settings), coding.columns(others.genotypes)
     for phenotype, wanted in zip(rest.phenotypes.T, others.phenotypes.T, strict=True):
         wanted = wanted - phenotype.mean()
         yield [
@@ -104,27 +109,27 @@ def settle_threshold(trials: list[list[Trial]]) -> tuple[float, Terms]:
 
 @dataclass(frozen=True)
 class Sparse:
-    """One trait: ridge regression on the `terms` (k, 2), as if each were a locus, with the `scores` (k,) of the screening."""
+    """One trait: ridge regression on the `terms` (k, 2), as if each were a locus.
+
+    `scores` (k,): of the screening; `effects` (k,): on x_i·x_j.
+    """
 
     threshold: float
     terms: Terms
     scores: FloatArray
     ridge: RidgeFit
+    effects: FloatArray
 
     @classmethod
     def fit(cls, population: ScreenedPart, phenotype: FloatArray, threshold: float, terms: Terms, penalties: FloatArray) -> "Sparse":
         """Starting from `terms`, what settles at the threshold; the penalty by leave-one-out."""
         model = LeastSquares.start(population, phenotype).joined(terms).settled(threshold)
-        return cls(threshold, model.terms, model.scores, RidgeFit.fit(model.columns.genotypes(), phenotype[:, None], penalties))
+        ridge = RidgeFit.fit(model.columns.numbers(), phenotype[:, None], penalties)
+        return cls(threshold, model.terms, model.scores, ridge, ridge.coefficients[:, 0] * model.columns.per_x)
 
-    def predict(self, columns: SignColumns) -> FloatArray:
+    def predict(self, columns: Columns) -> FloatArray:
         """Of n individuals, given the columns of their loci: (n,)"""
-        return self.ridge.predict(columns.products(self.terms).genotypes())[:, 0]
-
-    @property
-    def effects(self) -> FloatArray:
-        """On x_i·x_j, which is 2·allele − 1 for the alleles that ridge is given: (k,)"""
-        return self.ridge.coefficients[:, 0] / 2
+        return self.ridge.predict(columns.products(self.terms).numbers())[:, 0]
 
     def additive(self, n_loci: int) -> FloatArray:
         """Of all loci, 0 where there is none: (n_loci,)"""

@@ -48,7 +48,7 @@ def fit(train: Part, validation: Part, settings: PrunedSettings, progress: FitPr
     network = replace(
         network,
         columns={**network.columns, "learning_rate": choice.best[1]},
-        tables={"trials": choice.trials, "columns": describe(kept)},
+        tables={"trials": choice.trials, "columns": describe(kept, train.genotypes.highest + 1)},
     )
     fitted = {"lasso": lasso.fitted(), "pruned_linear": linear.fitted(), "pruned_mlp": network}
     return {name: replace(one, columns={**one.columns, "n_columns": len(kept)}) for name, one in fitted.items()}
@@ -106,7 +106,7 @@ def share_of_causal(loci: Rows, causal: Flags) -> FloatArray:
     return share
 
 
-def describe(kept: "pd.Series[float]") -> pd.DataFrame:
-    """A row per kept column: locus (from 1), allele, importance."""
+def describe(kept: "pd.Series[float]", n_counts: int) -> pd.DataFrame:
+    """A row per kept column: locus (from 1), allele (how often the counted one is there, below `n_counts`), importance."""
     columns = kept.index.to_numpy(dtype=np.int64)
-    return pd.DataFrame({"locus": columns // 2 + 1, "allele": columns % 2, "importance": kept.to_numpy()})
+    return pd.DataFrame({"locus": columns // n_counts + 1, "allele": columns % n_counts, "importance": kept.to_numpy()})

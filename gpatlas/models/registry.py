@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gpatlas.models.settings import FitSettings, NeuralSettings, PenaltySettings, TuningSettings, split_sizes
+from gpatlas.models.settings import FitSettings, NeuralSettings, PenaltySettings, TuningSettings
 from gpatlas.settings import BLOCK, Bool, Float, Int, Positive, Size
 
 
@@ -70,7 +70,7 @@ class EgblupSettings(PenaltySettings):
 
     def memory(self, size: Size) -> float:
         """Six matrices of n × n while one is decomposed; the leave-one-out errors are few beside them."""
-        n, choices = split_sizes(size.n_individuals, "paper")[0], size.n_traits * self.n_penalties
+        n, choices = self.most_train(size.n_individuals), size.n_traits * self.n_penalties
         return 8 * (6 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
 
 
@@ -82,7 +82,7 @@ class PairwiseSettings(PenaltySettings):
         description="falling factors on the noise level sqrt(2·ln(pairs)), which are passed down and up again; where to stop is chosen",
         min_length=1,
     )
-    n_folds: Annotated[Int, Field(ge=2)] = Field(
+    n_inner_folds: Annotated[Int, Field(ge=2)] = Field(
         5, description="folds of the training individuals; they are fitted until 1000 individuals have been predicted"
     )
     max_scan_individuals: Positive = Field(
@@ -104,10 +104,10 @@ class PairwiseSettings(PenaltySettings):
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:
         """Half as many terms as individuals are allowed; additive effects may take up four fifths of these, also without one fold."""
-        most = 0.4 * (1 - 1 / self.n_folds)
+        most = 0.4 * (1 - 1 / self.n_inner_folds)
         if self.max_loci_per_individual > most:
             raise ValueError(
-                f"max_loci_per_individual: must be at most {most:.3g} with {self.n_folds} folds, so that there is room for pairs, "
+                f"max_loci_per_individual: must be at most {most:.3g} with {self.n_inner_folds} folds, so that there is room for pairs, "
                 f"got {self.max_loci_per_individual:g}"
             )
         return self
@@ -119,7 +119,7 @@ class PairwiseSettings(PenaltySettings):
 
     def memory(self, size: Size) -> float:
         """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, five Gram matrices."""
-        n, m = split_sizes(size.n_individuals, "paper")[0], size.n_loci
+        n, m = self.most_train(size.n_individuals), size.n_loci
         n_terms, n_scanned = self.most_terms(n, m), min(n, self.max_scan_individuals)
         bits = n / 8 * (2 * m + 3 * n_terms)
         scan = 4 * n_scanned * (m + 256) + 2048 * m

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes, blocks
+from gpatlas.data.genotypes import FloatArray, blocks
 from gpatlas.models.contract import FitProgress, Fitted, Part
+from gpatlas.models.encoder import BLOCK_SIZE, Block, Encoder, Encoding, Numbers
 from gpatlas.models.registry import RidgeSettings
 from gpatlas.models.settings import PenaltySettings
 
-BLOCK_SIZE, GRAM_BLOCK = 512, 4096  # individuals held unpacked
+GRAM_BLOCK = 4096  # individuals, or loci, held as numbers
 
 
 def penalties(settings: PenaltySettings) -> FloatArray:
@@ -21,9 +22,10 @@ def penalties(settings: PenaltySettings) -> FloatArray:
 
 def fit(train: Part, validation: Part, settings: RidgeSettings, progress: FitProgress) -> dict[str, Fitted]:
     """Ridge regression on the training individuals."""
-    ridge = RidgeFit.fit(train.genotypes, train.phenotypes, penalties(settings))
+    encoder = Encoder.fit(train.genotypes)
+    ridge = RidgeFit.fit(encoder.encode(train.genotypes), train.phenotypes, penalties(settings))
     progress(1, 1)
-    return {"ridge": Fitted(ridge.predict, ridge.coefficients, {"penalty": ridge.penalty})}
+    return {"ridge": Fitted(Encoding(encoder, ridge.predict), ridge.coefficients, {"penalty": ridge.penalty})}
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,22 @@ class RidgeFit:
     penalty: FloatArray
 
     @classmethod
-    def fit(cls, genotypes: Genotypes, phenotypes: FloatArray, penalties: FloatArray) -> "RidgeFit":
+    def fit(cls, numbers: Numbers, phenotypes: FloatArray, penalties: FloatArray) -> "RidgeFit":
         """One decomposition of the genotypes serves all traits and all penalties.
 
         Memory grows with the square of the smaller of n and n_loci; the genotypes themselves stay packed.
         """
         phenotype_mean = phenotypes.mean(axis=0)
         target = phenotypes - phenotype_mean
-        components = decompose(genotypes)
+        components = decompose(numbers)
         projected = components.project(target)
         penalty = penalties[leave_one_out(components, projected, target, penalties).argmin(axis=1)]
         coefficients = components.coefficients(projected / (components.squares[:, None] + penalty))
-        return cls(coefficients, phenotype_mean - components.allele_mean @ coefficients, penalty)
+        return cls(coefficients, phenotype_mean - components.mean @ coefficients, penalty)
 
-    def predict(self, genotypes: Genotypes) -> FloatArray:
+    def predict(self, numbers: Numbers) -> FloatArray:
         """Of n individuals: (n, T)"""
-        return np.concatenate([alleles @ self.coefficients for _, alleles in genotypes.blocks(BLOCK_SIZE)]) + self.intercept
+        return np.concatenate([block @ self.coefficients for _, block in numbers.blocks(BLOCK_SIZE)]) + self.intercept
 
 
 @dataclass(frozen=True)
@@ -90,66 +92,65 @@ class OfIndividuals(Components):
 
 @dataclass(frozen=True)
 class ByIndividual(OfIndividuals):
-    """Of genotypes X centred by `allele_mean` (n_loci,), from the Gram matrix of the individuals, XXᵀ."""
+    """Of a matrix X centred by `mean` (m,), from the Gram matrix of the individuals, XXᵀ."""
 
-    genotypes: Genotypes
-    allele_mean: FloatArray
+    numbers: Numbers
+    mean: FloatArray
 
     def coefficients(self, weights: FloatArray) -> FloatArray:
         """Coefficients of the loci (n_loci, T) that do what `weights` (rank, T) of the scores do."""
         duals = self.duals(weights)
-        return transposed_product(self.genotypes, duals) - np.outer(self.allele_mean, duals.sum(axis=0))
+        return transposed_product(self.numbers, duals) - np.outer(self.mean, duals.sum(axis=0))
 
 
 @dataclass(frozen=True)
 class ByLocus(Components):
-    """Of genotypes X centred by `allele_mean` (n_loci,), from the Gram matrix of the loci, XᵀX: scores are X·vectors."""
+    """Of a matrix X centred by `mean` (m,), from the Gram matrix of the loci, XᵀX: scores are X·vectors."""
 
-    genotypes: Genotypes
-    allele_mean: FloatArray
+    numbers: Numbers
+    mean: FloatArray
 
     def scores(self) -> Iterator[tuple[slice, FloatArray]]:
-        centre = self.allele_mean @ self.vectors
-        for rows, alleles in self.genotypes.blocks(BLOCK_SIZE):
-            yield rows, alleles @ self.vectors - centre
+        centre = self.mean @ self.vectors
+        for rows, block in self.numbers.blocks(BLOCK_SIZE):
+            yield rows, block @ self.vectors - centre
 
     def project(self, target: FloatArray) -> FloatArray:
-        return self.vectors.T @ transposed_product(self.genotypes, target)
+        return self.vectors.T @ transposed_product(self.numbers, target)
 
     def coefficients(self, weights: FloatArray) -> FloatArray:
         """As ByIndividual has them."""
         return self.vectors @ weights
 
 
-def decompose(genotypes: Genotypes) -> ByLocus | ByIndividual:
-    """By the smaller Gram matrix. It is counted in whole numbers from blocks of packed genotypes and then centred, so it is exact."""
-    n, n_loci = genotypes.shape
-    allele_mean = transposed_product(genotypes, np.ones((n, 1)))[:, 0] / n
-    if n_loci <= n:
-        gram = _count((alleles for _, alleles in genotypes.blocks(GRAM_BLOCK)), n_loci)
-        ones = gram.diagonal().copy()
-        gram = (n * gram - np.outer(ones, ones)) / n
-        return ByLocus(*eigen(gram, n), genotypes, allele_mean)
-    gram = _count((alleles.T for alleles in genotypes.locus_blocks(GRAM_BLOCK)), n)
+def decompose(numbers: Numbers) -> ByLocus | ByIndividual:
+    """By the smaller Gram matrix. It is summed up from blocks and then centred; of whole numbers, and halves, it is exact."""
+    n, n_columns = numbers.shape
+    sums = transposed_product(numbers, np.ones((n, 1)))[:, 0]
+    if n_columns <= n:
+        gram = _gram((block for _, block in numbers.blocks(GRAM_BLOCK)), n_columns)
+        gram = (n * gram - np.outer(sums, sums)) / n
+        return ByLocus(*eigen(gram, n), numbers, sums / n)
+    gram = _gram((block.T for _, block in numbers.locus_blocks(GRAM_BLOCK)), n)
     ones = gram.sum(axis=0)
     gram = (n**2 * gram - n * np.add.outer(ones, ones) + ones.sum()) / n**2
-    return ByIndividual(*eigen(gram, n_loci), genotypes, allele_mean)
+    return ByIndividual(*eigen(gram, n_columns), numbers, sums / n)
 
 
-def transposed_product(genotypes: Genotypes, target: FloatArray) -> FloatArray:
-    """allelesᵀ·target, (n_loci, T), for a target (n, T)."""
-    product = np.zeros((genotypes.n_loci, target.shape[1]))
-    for rows, alleles in genotypes.blocks(BLOCK_SIZE):
-        product += alleles.T @ target[rows]
+def transposed_product(numbers: Numbers, target: FloatArray) -> FloatArray:
+    """Xᵀ·target, (m, T), of the matrix X (n, m), for a target (n, T)."""
+    product = np.zeros((numbers.shape[1], target.shape[1]))
+    for rows, block in numbers.blocks(BLOCK_SIZE):
+        product += block.T @ target[rows]
     return product
 
 
-def _count(blocks_of_alleles: Iterable[ByteArray], size: int) -> FloatArray:
-    """Σ allelesᵀ·alleles over blocks (k, size). Single precision holds the whole numbers of a block: they are at most k."""
+def _gram(parts: Iterable[Block], size: int) -> FloatArray:
+    """Σ partᵀ·part over parts (k, size). Single precision holds the whole numbers of a part: they are at most k."""
     total = np.zeros((size, size))
-    for alleles in blocks_of_alleles:
-        single = alleles.astype(np.float32)
-        total += single.T @ single
+    for part in parts:
+        factor = part.astype(np.float32) if part.dtype == np.uint8 else part
+        total += factor.T @ factor
     return total
 
 

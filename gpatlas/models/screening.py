@@ -4,7 +4,8 @@ With x = 2·allele − 1 and a constant x_0 = 1, every term is a product x_i·x_
 locus (0, j), the interaction of a pair (i, j). All terms are scored at once against the residual r of the present fit, by
 z = Σ r·x_i·x_j / (sd(r)·√n), a standard normal number where there is nothing: the largest of N such numbers is near
 sqrt(2·ln N). Terms above a level enter, all are fitted again by least squares, those that fell below the level leave, until
-nothing changes. As terms enter, the residual shrinks, and what was hidden in it comes above the level. For loci without strong
+nothing changes. As terms enter, the residual shrinks, and what was hidden in it comes above the level. Where genotypes have three
+values, or calls are missing, x is the count with mean 0 and variance 1, and √Σ(x_i·x_j)² stands for √n. For loci without strong
 linkage: of pairs that agree in nearly every individual, any may be the one that is found.
 """
 
@@ -13,87 +14,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes, blocks, pack
+from gpatlas.data.genotypes import FloatArray, Genotypes, blocks
+from gpatlas.models.columns import Coding, Columns, Mask, SignColumns, Singles, Terms
 from gpatlas.models.registry import PairwiseSettings
 
-Terms = npt.NDArray[np.intp]  # (k, 2), the smaller first; 0 is the constant, j the j-th locus
-Singles = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-BLOCK_SIZE = 4096  # individuals held unpacked; a multiple of 8
-LOCUS_BLOCK = 64  # loci of all individuals held unpacked; a multiple of 8
 SCAN_BLOCK = 256  # loci scored against all others at once
 MOST_ROUNDS = 50  # at one threshold
 ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
 JITTER = 1e-6  # on the mean squares of the terms, which are 1
-
-
-@dataclass(frozen=True)
-class SignColumns:
-    """Columns x of −1 and +1 over `n` individuals, as bits, column after column: `bits` (k, ceil(n / 8))."""
-
-    bits: ByteArray
-    n: int
-
-    @classmethod
-    def of(cls, genotypes: Genotypes) -> "SignColumns":
-        """The constant 1, then the loci: (1 + n_loci) columns."""
-        n, n_loci = genotypes.shape
-        bits = np.full((1 + n_loci, -(-n // 8)), 255, np.uint8)
-        for (start, stop), alleles in zip(blocks(n_loci, LOCUS_BLOCK), genotypes.locus_blocks(LOCUS_BLOCK), strict=True):
-            bits[1 + start : 1 + stop] = pack(np.ascontiguousarray(alleles.T))
-        return cls(bits, n)
-
-    def __len__(self) -> int:
-        return len(self.bits)
-
-    def products(self, terms: Terms) -> "SignColumns":
-        """x_i·x_j of every term, which is +1 where the two alleles agree."""
-        return SignColumns(~(self.bits[terms[:, 0]] ^ self.bits[terms[:, 1]]), self.n)
-
-    def alleles(self, start: int, stop: int) -> ByteArray:
-        """0/1, (k, stop − start), of the individuals from `start`, a multiple of 8."""
-        return np.unpackbits(self.bits[:, start // 8 :], axis=1, count=stop - start, bitorder="little")
-
-    def blocks(self) -> Iterator[tuple[slice, Singles]]:
-        """−1 and +1, (k, b), of individuals after individuals, and which these are."""
-        for start, stop in blocks(self.n, BLOCK_SIZE):
-            yield slice(start, stop), signs(self.alleles(start, stop))
-
-    def weighted_sum(self, weights: FloatArray) -> FloatArray:
-        """Σ weight·x of every individual, (n,), for weights (k,)."""
-        total = np.empty(self.n)
-        for rows, x in self.blocks():
-            total[rows] = weights.astype(np.float32) @ x
-        return total
-
-    def dot(self, values: FloatArray) -> FloatArray:
-        """Σ x·value over the individuals, (k,), for values (n,)."""
-        total = np.zeros(len(self))
-        for rows, x in self.blocks():
-            total += x @ values[rows].astype(np.float32)
-        return total
-
-    def cross(self, others: "SignColumns") -> FloatArray:
-        """Σ x·z over the individuals, (k, l), for l other columns z. Single precision holds the whole numbers of a block."""
-        total = np.zeros((len(self), len(others)))
-        for (_, x), (_, z) in zip(self.blocks(), others.blocks(), strict=True):
-            total += x @ z.T
-        return total
-
-    def genotypes(self) -> Genotypes:
-        """The columns as if they were loci: allele 1 for +1."""
-        rows = [pack(np.ascontiguousarray(self.alleles(start, stop).T)) for start, stop in blocks(self.n, BLOCK_SIZE)]
-        return Genotypes(np.concatenate(rows), len(self))
-
-
-def signs(alleles: ByteArray) -> Singles:
-    """0/1 to −1 and +1."""
-    x = alleles.astype(np.float32)
-    x *= 2
-    x -= 1
-    return x
 
 
 @dataclass(frozen=True)
@@ -104,15 +33,16 @@ class ScreenedPart:
     factor on the noise level, are of no interest. `with_loci`: every locus has an additive effect, whatever its score.
     """
 
-    columns: SignColumns
+    columns: Columns
     scanned: Singles
     with_loci: bool
     lowest_threshold: float
 
     @classmethod
-    def of(cls, genotypes: Genotypes, with_loci: bool, settings: PairwiseSettings) -> "ScreenedPart":
-        columns = SignColumns.of(genotypes)
-        scanned = signs(columns.alleles(0, min(settings.max_scan_individuals, columns.n)))
+    def of(cls, genotypes: Genotypes, coding: Coding, with_loci: bool, settings: PairwiseSettings) -> "ScreenedPart":
+        """`coding`: learned from these individuals."""
+        columns = coding.columns(genotypes)
+        scanned = columns.x(0, min(settings.max_scan_individuals, columns.n))
         scanned[1:][np.ptp(scanned[1:], axis=1) == 0] = 0
         return cls(columns, scanned, with_loci, min(settings.thresholds))
 
@@ -132,6 +62,11 @@ class ScreenedPart:
         columns = self.columns.products(self.fixed)
         return np.asarray(np.linalg.inv(with_jitter(columns.cross(columns), columns.n)), np.float64)
 
+    @cached_property
+    def _squares(self) -> Singles | None:
+        """Those of `scanned`; None where all are 1, or 0 throughout a locus."""
+        return None if isinstance(self.columns, SignColumns) else self.scanned**2
+
     @property
     def noise_level(self) -> float:
         """What the largest score of all terms is near, where there is nothing."""
@@ -145,6 +80,9 @@ class ScreenedPart:
         terms, sizes = [np.empty((0, 2), np.intp)], [np.empty(0)]
         for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
             scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
+            if self._squares is not None:
+                mean_squares = self._squares[start:stop] @ self._squares[start:].T / len(weights)
+                scores = np.divide(scores, np.sqrt(mean_squares), out=np.zeros_like(scores), where=mean_squares > 0)
             first, second = np.nonzero(scores > level)
             upper = first < second
             first, second = first[upper], second[upper]
@@ -164,7 +102,7 @@ class LeastSquares:
     population: ScreenedPart
     phenotype: FloatArray
     terms: Terms
-    columns: SignColumns
+    columns: Columns
     inverse: FloatArray
     moments: FloatArray
 
@@ -185,7 +123,7 @@ class LeastSquares:
     def changed(self, kept: Mask, entering: Terms) -> "LeastSquares":
         """Without the terms that are not `kept` (k,), and with those `entering`. The products of the kept are not computed again."""
         fresh, n_kept = self.population.columns.products(entering), int(kept.sum())
-        columns = SignColumns(np.concatenate([self.columns.bits[kept], fresh.bits]), fresh.n)
+        columns = self.columns.joined(kept, fresh)
         cross = columns.cross(fresh)
         inverse = bordered(without(self.inverse, kept), cross[:n_kept], with_jitter(cross[n_kept:], fresh.n))
         moments = np.concatenate([self.moments[kept], fresh.dot(self.phenotype)])
@@ -241,7 +179,7 @@ class LeastSquares:
         room = PairwiseSettings.most_terms(self.columns.n, self.population.n_loci) - len(self.terms)
         return terms[sizes >= level][: max(0, min(room, -(-self.columns.n // ENTERING_SHARE)))]
 
-    def predict(self, columns: SignColumns) -> FloatArray:
+    def predict(self, columns: Columns) -> FloatArray:
         """Of other individuals, given the columns of their loci: (n,)"""
         return columns.products(self.terms).weighted_sum(self.effects)
 

@@ -1,27 +1,42 @@
 """The settings that models share; each model's own are with its entry in `gpatlas.models.registry`."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from gpatlas.settings import BLOCK, Bool, Float, Int, Positive, Settings, Size
 
-Protocol = Literal["holdout", "paper"]
+Protocol = Literal["holdout", "paper", "cross_validation"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "auto"]
 
 # What says who is trained on and who is tested: not a model's own.
-OF_THE_SPLITS = frozenset({"protocol", "n_splits", "splits"})
+OF_THE_SPLITS = frozenset({"protocol", "n_splits", "splits", "n_folds", "n_repeats"})
 
 
 class FitSettings(Settings):
     """What all fits share."""
 
     protocol: Protocol = Field(
-        "paper", description="paper: as the study did; holdout: validation from the training part, the test part used once"
+        "paper",
+        description="paper: as the study did; holdout: validation from the training part, the test part used once; "
+        "cross_validation: every individual is predicted by a fit that never saw it",
     )
+    n_folds: Annotated[Int, Field(ge=2)] = Field(10, description="folds of protocol 'cross_validation'")
+    n_repeats: Positive = Field(1, description="cross-validations, each with other folds")
     seed: Int = Field(1, description="seed of initial weights, batch order and random splits", ge=0, lt=2**32)
     threads: Positive | None = Field(None, description="processor threads; left out, all cores")
+
+    def identity(self) -> dict[str, Any]:
+        """Without the folds where there are none."""
+        others = self.protocol != "cross_validation"
+        return {name: value for name, value in super().identity().items() if not (others and name in ("n_folds", "n_repeats"))}
+
+    def most_train(self, n_individuals: int) -> int:
+        """Individuals that train and validate, at most."""
+        if self.protocol == "cross_validation":
+            return n_individuals - n_individuals // self.n_folds
+        return split_sizes(n_individuals, "paper")[0]
 
     def memory(self, size: Size) -> float:
         """Bytes that a fit takes at its largest, beside packed genotypes and vectors over individuals: a block of unpacked individuals."""

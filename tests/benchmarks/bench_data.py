@@ -86,7 +86,7 @@ def write_texts(source: Path, folder: Path) -> None:
     """The three files, named s_*.txt, that the study's recipe would have written of a dataset whose loci are all QTL."""
     folder.mkdir()
     with Dataset(source) as data:
-        effects, alleles, phenotypes = data.effects(), data.genotypes().alleles(), data.phenotypes()
+        effects, alleles, phenotypes = data.effects(), data.genotypes().counts(), data.phenotypes()
     header = " ".join(f"{number}_1" for number in range(1, len(alleles) + 1))
     cells = (f"1_{locus} {' '.join(map(str, row))}" for locus, row in enumerate(alleles.T.tolist(), 1))
     (folder / "s_g.txt").write_text("\n".join([f"qtl {header}", *cells, ""]))

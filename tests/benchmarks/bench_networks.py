@@ -68,7 +68,7 @@ class Population:
 
 def write(part: Part, path: Path) -> None:
     """The study's file: a group per individual."""
-    alleles = part.genotypes.alleles().astype(np.int8)
+    alleles = part.genotypes.counts().astype(np.int8)
     with h5py.File(path, "w") as file:
         for number, (genotype, phenotype) in enumerate(zip(np.stack([1 - alleles, alleles], axis=2), part.phenotypes, strict=True)):
             group = file.create_group(f"strains/{number}")

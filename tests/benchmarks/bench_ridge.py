@@ -34,7 +34,7 @@ def against_study(data: Path, n: int, m: int, n_traits: int, repeats: int) -> di
     """The study's time is that of one trait and split, times their number."""
     memory = simulated_and_fitted(data, n, m, n_traits).peak_memory_mb
     with Dataset(data) as opened:
-        alleles, phenotypes = opened.genotypes().alleles().astype(np.int64), opened.phenotypes()
+        alleles, phenotypes = opened.genotypes().counts().astype(np.int64), opened.phenotypes()
         split, n_fits = random_splits(n, 1, np.random.default_rng(1))[0], SETTINGS.n_splits * n_traits
 
         def ours() -> float:

@@ -118,7 +118,7 @@ ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
     ("import-alphasimr", {"scenario": "a b", "rel_aa": (0.0, 1e-05), "n_loci": 5, "h2": 0.5, "allow_unexplained": True}),
     ("fit-ridge", {"protocol": "holdout", "seed": 3, "threads": 2, "n_splits": 4, "log10_penalty_min": -7.5, "log10_penalty_max": -1.0}),
     ("fit-egblup", {"epistatic_weights": (0.0, 1e-05, 0.95), "n_penalties": 4, "threads": 2}),
-    ("fit-pairwise", {"thresholds": (1.25, 1e-05), "n_folds": 3, "max_scan_individuals": 7, "max_loci_per_individual": 0.0}),
+    ("fit-pairwise", {"thresholds": (1.25, 1e-05), "n_inner_folds": 3, "max_scan_individuals": 7, "max_loci_per_individual": 0.0}),
     ("fit-mlp", {"learning_rate": 1e-05, "weight_decay": 1e-300, "hidden_size": 3, "device": "cpu", "min_delta": 0.0, "threads": 1}),
     ("fit-mlp", {"tune": True, "n_trials": 3, "learning_rates": (0.25, 1e-05), "reuse_trials": True, "prune_trials": True}),
     ("fit-pruned", {"min_columns": 1, "max_columns": 7, "n_trials": 1, "learning_rates": (0.1,), "reuse_trials": True}),

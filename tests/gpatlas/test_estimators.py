@@ -20,7 +20,7 @@ from gpatlas.settings import SettingsError
 QUICK: dict[str, dict[str, Any]] = {
     "Ridge": {"n_penalties": 20},
     "Egblup": {"n_penalties": 20, "epistatic_weights": (0.0, 0.5)},
-    "Pairwise": {"n_folds": 3, "n_penalties": 20},
+    "Pairwise": {"n_inner_folds": 3, "n_penalties": 20},
     "LinearSgd": {"epochs": 3},
     "Mlp": {"epochs": 2, "hidden_size": 8},
     "Pruned": {

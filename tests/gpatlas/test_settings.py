@@ -79,7 +79,7 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (PairwiseSettings, {"thresholds": (1.0, 1.1)}, "thresholds: must fall, got 1.0, 1.1"),
     (PairwiseSettings, {"thresholds": (1.0, 1.0)}, "thresholds: must fall, got 1.0, 1.0"),
     (PairwiseSettings, {"thresholds": (1.0, 0.0)}, "thresholds.1: must be greater than 0, got 0.0"),
-    (PairwiseSettings, {"n_folds": 1}, "n_folds: must be greater than or equal to 2, got 1"),
+    (PairwiseSettings, {"n_inner_folds": 1}, "n_inner_folds: must be greater than or equal to 2, got 1"),
     (PairwiseSettings, {"max_loci_per_individual": 0.6}, "max_loci_per_individual: must be less than or equal to 0.5, got 0.6"),
     (
         PairwiseSettings,
@@ -88,7 +88,7 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     ),
     (
         PairwiseSettings,
-        {"n_folds": 2},
+        {"n_inner_folds": 2},
         "max_loci_per_individual: must be at most 0.2 with 2 folds, so that there is room for pairs, got 0.25",
     ),
     (MlpSettings, {"device": "gpu"}, "device: must be 'auto', 'cpu' or 'cuda', got 'gpu'"),

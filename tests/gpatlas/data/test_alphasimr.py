@@ -77,7 +77,7 @@ def test_real_archives_agree_with_an_independent_reading(scenario: str, tmp_path
     folder = unpacked(scenario, tmp_path / "texts")
     alleles, phenotypes, genetic_values, pairs = read_independently(folder, scenario)
     with Dataset(import_texts(DATA / archive, scenario, tmp_path / "archive.h5", h2=h2)) as data:
-        assert np.array_equal(data.genotypes().alleles(), alleles)
+        assert np.array_equal(data.genotypes().counts(), alleles)
         assert np.array_equal(data.phenotypes(), phenotypes)
         imported = data.genetic_values()
         assert imported is not None
@@ -98,7 +98,7 @@ def test_real_archives_agree_with_an_independent_reading(scenario: str, tmp_path
 def test_cells_of_the_dilution_text(tmp_path: Path) -> None:
     """Read off the text by eye: trait 1 starts `1 1 -0.0555… 96`, `1 2 0 36`, and locus 1 is 0 0 1 0 1 …"""
     with Dataset(import_texts(DATA / REAL[DILUTION][0], DILUTION, tmp_path / "D.h5", h2=0.9999, rel_aa=(0.0, 1.0))) as data:
-        assert data.genotypes().alleles()[:5, 0].tolist() == [0, 0, 1, 0, 1]
+        assert data.genotypes().counts()[:5, 0].tolist() == [0, 0, 1, 0, 1]
         assert data.phenotypes()[0].tolist() == [0.843142898349002, -0.924410324013013]
         effects = data.effects()
         assert effects.additive[:4, 0].tolist() == [-0.0555900422710185, 0, 0, -0.134049795528384]
@@ -142,7 +142,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Texts]:
     values = {"n_individuals": 200, "n_loci": 10, "n_qtl": 6, "rel_aa": (0.0, 1.0), "h2": TINY_H2, "seed": 3}
     simulate.run(build(SimulateSettings, values), None, path, Progress("simulate"))
     with Dataset(path) as data:
-        effects, alleles, phenotypes = data.effects(), data.genotypes().alleles(), data.phenotypes()
+        effects, alleles, phenotypes = data.effects(), data.genotypes().counts(), data.phenotypes()
     eff: list[list[str]] = [["trait", "locus", "add_eff", "epi_loc", "epi_eff", "sfs"]]
     for trait in range(2):
         qtl = np.flatnonzero(effects.additive[:, trait]).tolist()

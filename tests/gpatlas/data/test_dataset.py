@@ -39,7 +39,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     with Dataset(write(tmp_path / "data.h5", TWO_GROUPS)) as data:
         assert (data.n_individuals, data.n_loci, data.n_traits) == (3, 10, 2)
         assert data.genotypes().packed.tolist() == PACKED.tolist()
-        assert data.genotypes().alleles().tolist() == ALLELES.tolist()
+        assert data.genotypes().counts().tolist() == ALLELES.tolist()
         assert data.phenotypes().tolist() == [[0, 1], [2, 3], [4, 5]]
         values = data.genetic_values()
         assert values is not None

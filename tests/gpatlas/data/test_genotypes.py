@@ -29,15 +29,15 @@ def test_round_trip(n_loci: int) -> None:
 def test_genotypes_of_some_individuals() -> None:
     genotypes = Genotypes.of(ALLELES)
     assert (len(genotypes), genotypes.shape, genotypes.packed.tolist()) == (3, (3, 10), PACKED.tolist())
-    assert genotypes.rows(np.array([2, 0, 2])).alleles().tolist() == ALLELES[[2, 0, 2]].tolist()
-    assert genotypes.rows(np.array([], dtype=int)).alleles().shape == (0, 10)
+    assert genotypes.rows(np.array([2, 0, 2])).counts().tolist() == ALLELES[[2, 0, 2]].tolist()
+    assert genotypes.rows(np.array([], dtype=int)).counts().shape == (0, 10)
 
 
 @pytest.mark.parametrize("rows", [np.array([1, 2]), slice(1, 3)], ids=["numbers", "slice"])
 def test_consecutive_individuals_are_not_copied(rows: Any) -> None:
     genotypes = Genotypes.of(ALLELES)
     some = genotypes.rows(rows)
-    assert some.alleles().tolist() == ALLELES[1:].tolist()
+    assert some.counts().tolist() == ALLELES[1:].tolist()
     assert np.shares_memory(some.packed, genotypes.packed)
 
 

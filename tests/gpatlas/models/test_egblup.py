@@ -21,7 +21,7 @@ from gpatlas.models import ridge
 from gpatlas.models.egblup import EgblupFit, fit, relationships
 from gpatlas.models.registry import EgblupSettings
 from gpatlas.models.scores import pearson_r
-from gpatlas.models.splits import training_split
+from gpatlas.models.splits import ordered_split
 from gpatlas.progress import Progress
 from gpatlas.settings import Size
 from gpatlas.stages import STAGES
@@ -117,8 +117,8 @@ def test_is_scored_on_the_networks_test_part(tmp_path: Path, protocol: Any) -> N
     values = {"protocol": protocol, "n_penalties": 9}
     table = fit_table(tmp_path, {"n_individuals": 301, "n_loci": 24, "n_qtl": 12, "h2": 0.8}, progress, **values)
     with Dataset(tmp_path / "data.h5") as data:
-        alleles, phenotypes = data.genotypes().alleles(), data.phenotypes()
-    split = training_split(301)
+        alleles, phenotypes = data.genotypes().counts(), data.phenotypes()
+    split = ordered_split(301, "paper", validates=False)
     assert [split.train.tolist(), split.validation.tolist()] == [list(range(256)), []]
     fitted = fit(part_of(alleles[:256], phenotypes[:256]), part_of(alleles[:0], phenotypes[:0]), settings, QUIET)["egblup"]
     predicted = fitted.predict(Genotypes.of(alleles[256:]))

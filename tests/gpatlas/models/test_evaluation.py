@@ -59,7 +59,7 @@ class Spy:
     """A fit that predicts `answer`, and records whom it sees: the numbers of the individuals, told by their alleles."""
 
     def __init__(self, population: Population, coefficients: FloatArray | None = None) -> None:
-        self.numbers = {alleles.tobytes(): number for number, alleles in enumerate(population.genotypes.alleles())}
+        self.numbers = {alleles.tobytes(): number for number, alleles in enumerate(population.genotypes.counts())}
         assert len(self.numbers) == population.n_individuals, "individuals must differ to be told apart"
         self.answer = population.phenotypes**3
         self.coefficients = coefficients
@@ -67,7 +67,7 @@ class Spy:
         self.predicted: list[list[int]] = []
 
     def rows(self, genotypes: Genotypes) -> list[int]:
-        return [self.numbers[row.tobytes()] for row in genotypes.alleles()]
+        return [self.numbers[row.tobytes()] for row in genotypes.counts()]
 
     def __call__(self, train: Part, validation: Part, settings: FitSettings, progress: FitProgress) -> dict[str, Fitted]:
         assert self.predicted == [] or len(self.predicted) == len(self.parts)

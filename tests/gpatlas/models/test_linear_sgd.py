@@ -46,7 +46,7 @@ def test_one_step_of_linear_sgd_by_hand() -> None:
     torch.manual_seed(5)
     start = nn.Linear(6, 2)
     weight, bias = (parameter.detach().numpy().astype(float) for parameter in (start.weight, start.bias))
-    x = one_hot(everyone.genotypes.alleles())
+    x = one_hot(everyone.genotypes.counts())
     sign = np.sign(x @ weight.T + bias - everyone.phenotypes) / 14
     weight, bias = weight - 0.1 * (sign.T @ x + 0.1 * weight), bias - 0.1 * (sign.sum(axis=0) + 0.1 * bias)
     np.testing.assert_allclose(fitted.predict(everyone.genotypes), x @ weight.T + bias, atol=1e-6)

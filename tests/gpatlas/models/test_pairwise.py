@@ -19,7 +19,7 @@ from gpatlas.models.contract import Part
 from gpatlas.models.pairwise import Trial, fit, folds, is_causal, settle_threshold, success
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.scores import pearson_r
-from gpatlas.models.splits import training_split
+from gpatlas.models.splits import ordered_split
 from gpatlas.progress import Progress
 from gpatlas.stages import Stage
 
@@ -113,7 +113,7 @@ def test_permuted_phenotypes_are_not_predicted(tmp_path: Path) -> None:
     source = simulated(tmp_path, n_loci=37, n_qtl=36, rel_aa=(0.0, 0.1, 0.5, 1.0, 3.0))
     with Dataset(source) as data:
         genotypes, phenotypes = data.genotypes(), np.random.default_rng(1).permutation(data.phenotypes())
-    split = training_split(1000)
+    split = ordered_split(1000, "paper", validates=False)
     everyone = Part(genotypes, phenotypes)
     model = fit(everyone.rows(split.train), everyone.rows(split.validation), PairwiseSettings(), QUIET)["pairwise"]
     predicted = model.predict(genotypes.rows(split.test))
@@ -169,9 +169,9 @@ def test_folds_hold_out_everyone_once_or_a_thousand() -> None:
     assert [len(part) for part in few] == [11, 11, 11, 10, 10]
     assert sorted(np.concatenate(few).tolist()) == list(range(53))
     assert [len(part) for part in folds(2500, PairwiseSettings())] == [500, 500]
-    assert [len(part) for part in folds(8500, PairwiseSettings(n_folds=4))] == [2125]
+    assert [len(part) for part in folds(8500, PairwiseSettings(n_inner_folds=4))] == [2125]
     assert folds(53, PairwiseSettings(seed=2))[0].tolist() != few[0].tolist()
-    with pytest.raises(ValueError, match=r"^n_folds: 9 training individuals cannot be cut into 5 folds of at least 2; lower it$"):
+    with pytest.raises(ValueError, match=r"^n_inner_folds: 9 training individuals cannot be cut into 5 folds of at least 2; lower it$"):
         folds(9, PairwiseSettings())
 
 

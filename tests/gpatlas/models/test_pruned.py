@@ -269,7 +269,7 @@ def test_pruned_models_see_only_the_kept_columns() -> None:
     models, kept, _ = fitted(settings(n_trials=1, min_columns=3, max_columns=3))
     others = sorted(set(range(12)) - set(kept.index // 2))
     assert len(others) >= 9
-    alleles = TEST.genotypes.alleles()
+    alleles = TEST.genotypes.counts()
     alleles[:, others] ^= 1
     changed = Genotypes.of(alleles)
     for model in ("pruned_linear", "pruned_mlp"):

@@ -128,7 +128,7 @@ def test_loci_that_do_not_vary_give_the_mean() -> None:
 def test_splits_per_trait_fit_each_trait_alone(tmp_path: Path) -> None:
     source, table = fit_table(tmp_path, splits="per_trait", n_splits=2)
     with Dataset(source) as data:
-        alleles, phenotypes = data.genotypes().alleles(), data.phenotypes()
+        alleles, phenotypes = data.genotypes().counts(), data.phenotypes()
     assert table["trait"].tolist() == [1, 2, 3, 4, 5]
     plan = plan_splits(MODELS["ridge"], RidgeSettings(splits="per_trait", n_splits=2), 301, 5)
     for trait, (_, splits) in enumerate(plan):
@@ -146,7 +146,7 @@ def fit_table(folder: Path, progress: Progress = QUIET, **values: Any) -> tuple[
 def test_paper_protocol_is_the_mean_over_random_splits(tmp_path: Path) -> None:
     source, table = fit_table(tmp_path, seed=6)
     with Dataset(source) as data:
-        alleles, phenotypes, additive = data.genotypes().alleles(), data.phenotypes(), data.effects().additive
+        alleles, phenotypes, additive = data.genotypes().counts(), data.phenotypes(), data.effects().additive
     splits = random_splits(301, 10, np.random.default_rng(6))
     wanted: dict[str, list[Any]] = {"pearson_r": [], "effect_correlation": [], "penalty": [], "prediction_mean": [], "prediction_sd": []}
     for split in splits:
@@ -173,7 +173,7 @@ def test_number_of_splits(tmp_path: Path) -> None:
 def test_holdout_protocol_is_the_one_split_of_all_models(tmp_path: Path) -> None:
     source, table = fit_table(tmp_path, protocol="holdout")
     with Dataset(source) as data:
-        alleles, phenotypes, additive = data.genotypes().alleles(), data.phenotypes(), data.effects().additive
+        alleles, phenotypes, additive = data.genotypes().counts(), data.phenotypes(), data.effects().additive
     fitted = reference(alleles[:256], phenotypes[:256])  # round(0.85·301): training and validation individuals
     predicted = fitted.predict(alleles[256:].astype(float))
     np.testing.assert_allclose(table["pearson_r"], correlations(predicted, phenotypes[256:]), **CLOSE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpatlas.models.registry import MODELS, RidgeSettings
-from gpatlas.models.splits import ordered_split, plan_splits, random_splits, training_split
+from gpatlas.models.splits import ordered_split, plan_splits, random_splits
 
 
 @pytest.mark.parametrize(("n", "n_train"), [(1000, 850), (40, 34), (101, 86), (7, 6)])
@@ -26,7 +26,7 @@ def test_holdout_split_is_disjoint_and_covers_everyone(n: int, n_train: int, n_v
 
 @pytest.mark.parametrize(("n", "n_train"), [(1000, 850), (101, 86)])
 def test_split_without_validation_is_the_networks_with_both_parts_joined(n: int, n_train: int) -> None:
-    split = training_split(n)
+    split = ordered_split(n, "paper", validates=False)
     assert split.train.tolist() == list(range(n_train))
     assert split.validation.tolist() == []
     assert split.test.tolist() == ordered_split(n, "holdout").test.tolist()

@@ -24,7 +24,7 @@ from gpatlas.models.contract import Fitted
 def fit(train, validation, settings, progress):
     """Predicts by the number of alleles 1, so that an r is defined."""
     progress(1, 1)
-    return {"toy": Fitted(lambda genotypes: settings.weight * genotypes.alleles().sum(axis=1, keepdims=True) + 0 * train.phenotypes[:1])}
+    return {"toy": Fitted(lambda genotypes: settings.weight * genotypes.counts().sum(axis=1, keepdims=True) + 0 * train.phenotypes[:1])}
 '''
 ENTRY = '''
 
