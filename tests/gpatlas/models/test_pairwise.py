@@ -160,7 +160,7 @@ def test_both_protocols_train_the_same_individuals(tmp_path: Path) -> None:
     source = simulated(tmp_path, n_individuals=201, n_loci=12, n_qtl=12)
     holdout, paper = (fitted(source, protocol=protocol)[0] for protocol in ("holdout", "paper"))
     different = ["protocol", "seconds"]
-    pd.testing.assert_frame_equal(holdout.drop(columns=different), paper.drop(columns=different))
+    pd.testing.assert_frame_equal(holdout.drop(columns=[*different, "r_squared"]), paper.drop(columns=different))
     assert holdout[["n_train", "n_test"]].to_numpy().tolist() == [[171, 30]] * 5
 
 

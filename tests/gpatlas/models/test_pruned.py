@@ -103,7 +103,7 @@ def test_describe_and_judge_by_hand() -> None:
     """As they rank, loci counted from 1; the first trait's causal loci are now 0, 2 and 3, the second's 1 and 3."""
     causal = CAUSAL.copy()
     causal[3] = True
-    table = describe(pd.Series([0.9, 0.8, 0.5, 0.4], index=[7, 2, 6, 0]))
+    table = describe(pd.Series([0.9, 0.8, 0.5, 0.4], index=[7, 2, 6, 0]), 2)
     wanted = {"locus": [4, 2, 4, 1], "allele": [1, 0, 0, 0], "importance": [0.9, 0.8, 0.5, 0.4]}
     pd.testing.assert_frame_equal(table, pd.DataFrame(wanted))
     effects = Effects(0.5 * causal, np.zeros((2, 0, 2), np.int32), np.zeros((2, 0)), np.zeros(2))
@@ -168,7 +168,7 @@ def test_lasso_is_trained_as_the_study_says(monkeypatch: pytest.MonkeyPatch) -> 
     recipe, train, validation, used, _, columns = seen[0]
     assert (train, validation, columns) == (TRAIN, VALIDATION, None)
     values: dict[str, Any] = {"learning_rate": 0.1, "epochs": 200, "patience": 20, "min_delta": 0.001}
-    values |= {"protocol": "holdout", "seed": 7, "threads": None, "device": "cpu", "batch_size": 64}
+    values |= {"protocol": "holdout", "n_folds": 10, "n_repeats": 1, "seed": 7, "threads": None, "device": "cpu", "batch_size": 64}
     assert used.model_dump() == values
     linear, expected = recipe.network(24, 2), nn.Linear(24, 2)
     expected.load_state_dict(linear.state_dict())
