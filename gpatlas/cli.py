@@ -28,7 +28,7 @@ SOURCE_HELP = {
 }
 
 
-class Numbers(click.ParamType[tuple[float, ...]]):
+class NumberList(click.ParamType[tuple[float, ...]]):
     """Numbers separated by commas."""
 
     name = "numbers"
@@ -55,7 +55,7 @@ def _flag_type(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return click.Choice(members)
     if get_origin(annotation) is tuple:
-        return Words() if members[0] is str else Numbers()
+        return Words() if members[0] is str else NumberList()
     if NoneType in get_args(annotation):
         return _flag_type(members[0])
     if hasattr(annotation, "__metadata__"):

@@ -49,6 +49,7 @@ def test_some_of_the_traits(population: Population, numbers: list[int]) -> None:
     assert some.facts == [population.facts[number] for number in numbers]
     assert some.effects is not None
     assert some.genetic_values is not None
+    assert all(values.flags.c_contiguous for values in (some.phenotypes, some.genetic_values, some.effects.additive)), "sums stay"
     additive, epistatic = some.effects.parts(some.genotypes.packed)
     np.testing.assert_allclose(some.effects.intercept + additive + epistatic, some.genetic_values, atol=1e-12)
 

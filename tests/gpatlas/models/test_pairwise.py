@@ -149,7 +149,7 @@ def test_columns_progress_and_numbers_of_the_table(tmp_path: Path) -> None:
     source = simulated(tmp_path, n_loci=20, n_qtl=12, rel_aa=(1.0, 1.0))
     table, pairs = fitted(source, progress, max_scan_individuals=400)
     own = ["n_pairs", "pair_precision", "pair_recall", "threshold", "penalty", "n_scanned"]
-    assert list(table)[8 : 8 + len(own)] == own
+    assert list(table)[9 : 9 + len(own)] == own
     assert list(pairs) == ["trait", "locus_1", "locus_2", "effect", "score", "causal"]
     assert table[["model", "trait", "n_scanned", "n_train"]].to_numpy().tolist() == [["pairwise", 1, 400, 850], ["pairwise", 2, 400, 850]]
     assert set(table["threshold"]) <= {0.8, 0.9, 1.0, 1.1}

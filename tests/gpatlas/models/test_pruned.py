@@ -168,7 +168,8 @@ def test_lasso_is_trained_as_the_study_says(monkeypatch: pytest.MonkeyPatch) -> 
     recipe, train, validation, used, _, columns = seen[0]
     assert (train, validation, columns) == (TRAIN, VALIDATION, None)
     values: dict[str, Any] = {"learning_rate": 0.1, "epochs": 200, "patience": 20, "min_delta": 0.001}
-    values |= {"protocol": "holdout", "n_folds": 10, "n_repeats": 1, "seed": 7, "threads": None, "device": "cpu", "batch_size": 64}
+    values |= {"protocol": "holdout", "seed": 7, "threads": None, "device": "cpu", "batch_size": 64}
+    values |= {"n_folds": 10, "n_repeats": 1, "traits": None}
     assert used.model_dump() == values
     linear, expected = recipe.network(24, 2), nn.Linear(24, 2)
     expected.load_state_dict(linear.state_dict())
