@@ -108,6 +108,13 @@ def test_holdout_cuts_at_the_borders_of_groups(family: int, wanted: tuple[int, i
     assert (without.test.tolist(), len(without.validation)) == (split.test.tolist(), 0)
 
 
+def test_holdout_keeps_groups_whole_that_do_not_stand_together() -> None:
+    """a to h, a to h, …: a to f train, g validates, h is tested."""
+    split = ordered_split(40, "holdout", groups=np.array([*"abcdefgh" * 5]))
+    assert split.train.tolist() == [row for group in range(6) for row in range(group, 40, 8)]
+    assert (split.validation.tolist(), split.test.tolist()) == ([*range(6, 40, 8)], [*range(7, 40, 8)])
+
+
 # Traits that some individuals lack
 
 
