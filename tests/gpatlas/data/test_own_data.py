@@ -360,6 +360,13 @@ def test_what_the_driver_asks_for(tmp_path: Path) -> None:
     assert ImportPlinkSettings(**settings).identity() == ImportPlinkSettings(phenotypes="elsewhere").identity()  # type: ignore[arg-type]
 
 
+def test_the_example_files_are_the_small_population() -> None:
+    names = {"P.tsv": "phenotypes.tsv", "C.tsv": "covariates.tsv"}
+    for name, content_of in small().items():
+        written = (Path(__file__).parents[2] / "data" / "own" / names.get(name, name.replace("X", "plants"))).read_bytes()
+        assert written == (content_of if isinstance(content_of, bytes) else content_of.encode())
+
+
 def test_commands(tmp_path: Path) -> None:
     folder = write(small(), tmp_path / "own")
     arguments = ["import-plink", "--from", str(folder / "X.bed"), "--out", str(tmp_path / "D.h5"), "--group-column", "family"]
