@@ -73,7 +73,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("simulate", 1, SimulateSettings, "gpatlas.data.simulate:run", None, DATA, ARRAYS),
-        Stage("import-alphasimr", 1, ImportSettings, "gpatlas.data.alphasimr:run", "from", DATA, ARRAYS),
+        Stage("import-alphasimr", 2, ImportSettings, "gpatlas.data.alphasimr:run", "from", DATA, ARRAYS),
         *map(_fit, MODELS.values()),
         Stage("collect", 1, CollectSettings, "gpatlas.report.collect:run", "manifest", TABLE, ("pandas",)),
         Stage("figure", 1, FigureSettings, "gpatlas.figures.draw:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
