@@ -5,6 +5,7 @@ Genetic values are not in the files. They are recomputed from the effects, and p
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from gpatlas.data.alphasimr_effects import EffectTable, read_effects
 from gpatlas.data.alphasimr_texts import GenotypeReader, fault, quoted, read_phenotypes
 from gpatlas.data.dataset import DatasetError, DatasetWriter
 from gpatlas.data.effects import Effects
-from gpatlas.data.genotypes import FloatArray, blocks
+from gpatlas.data.genotypes import ByteArray, FloatArray, blocks
+from gpatlas.data.linear import linear_r_squared
 from gpatlas.data.settings import ImportSettings
 from gpatlas.data.simulate import realised
 from gpatlas.data.sources import SourceError, Text, open_texts
@@ -65,7 +67,9 @@ def _import(settings: ImportSettings, texts: Iterator[Text], out: Path, progress
         assert h2 is not None
         progress.report(h2=h2, h2_source=_h2_source(settings))
         rel_aa = np.full(n_traits, np.nan) if settings.rel_aa is None else np.array(settings.rel_aa)
-        writer.finish(effects, realised(additive, epistatic, rel_aa), import_attributes(settings, effects, h2))
+        share = linear_r_squared(partial(_packed, writer, n), effects, genetic_values)
+        attributes = {**import_attributes(settings, effects, h2), "linear_r_squared": share}
+        writer.finish(effects, realised(additive, epistatic, rel_aa), attributes)
 
 
 def _h2_source(settings: ImportSettings) -> str:
@@ -105,9 +109,13 @@ def _common_rel_aa(settings: ImportSettings, traits: list[int]) -> float | None:
 def _recompute(writer: DatasetWriter, effects: Effects, n: int) -> tuple[FloatArray, FloatArray]:
     """Additive and epistatic part (n, T) of the genetic values, from the genotypes as they were written."""
     additive, epistatic = np.empty((n, len(effects.intercept))), np.empty((n, len(effects.intercept)))
-    for start, stop in blocks(n, BLOCK_SIZE):
-        additive[start:stop], epistatic[start:stop] = effects.parts(writer.read_rows("genotypes", start, stop))
+    for (start, stop), packed in zip(blocks(n, BLOCK_SIZE), _packed(writer, n), strict=True):
+        additive[start:stop], epistatic[start:stop] = effects.parts(packed)
     return additive, epistatic
+
+
+def _packed(writer: DatasetWriter, n: int) -> Iterator[ByteArray]:
+    return (writer.read_rows("genotypes", start, stop) for start, stop in blocks(n, BLOCK_SIZE))
 
 
 def _check_size(name: str, expected: int | None, actual: int, text: Text) -> None:

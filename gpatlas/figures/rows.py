@@ -86,6 +86,15 @@ def shares_of(points: pd.DataFrame) -> pd.Series:
     return points.groupby("trait")["share"].first()
 
 
+def linear_share(rows: pd.DataFrame) -> pd.Series:
+    """The share of the genetic variance that the best linear model explains: linear_r_squared where the table has it.
+
+    Elsewhere V_A/V_G: at allele frequency 0.5 without linkage, as is simulated here, the two are the same.
+    """
+    share = rows["v_a_over_v_g"]
+    return rows["linear_r_squared"].fillna(share) if "linear_r_squared" in rows else share
+
+
 def with_pairs_per_individual(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with the column `qtl_pairs_per_individual`: all pairs of QTL, interacting or not, over the individuals.
 

@@ -126,6 +126,36 @@ def test_attributes_say_what_is_unknown(tmp_path: Path) -> None:
         assert json.loads(data.attributes["trait_groups"]) == [{"rel_aa": 1.0, "n_traits": 1, "genetic_correlation": 0.0}] * 10
 
 
+@pytest.mark.parametrize("scenario", REAL)
+def test_the_best_linear_fit_of_the_studys_populations_is_their_additive_part(scenario: str, tmp_path: Path) -> None:
+    with Dataset(import_texts(DATA / REAL[scenario][0], scenario, tmp_path / "D.h5")) as data:
+        facts = data.facts()
+    assert [row["linear_r_squared"] for row in facts] == pytest.approx([row["v_a_over_v_g"] for row in facts], abs=0.015)
+
+
+def test_the_best_linear_fit_of_rare_alleles_explains_more_than_their_additive_part(tmp_path: Path) -> None:
+    """At frequency 0.1 most of a product of two loci is linear in them."""
+    rng = np.random.default_rng(1)
+    alleles, additive, epistatic = (rng.random((1000, 6)) < 0.1).astype(int), rng.standard_normal(6), 4 * rng.standard_normal(3)
+    signs = 2 * alleles - 1
+    values = signs @ additive + (signs[:, ::2] * signs[:, 1::2]) @ epistatic
+    scale = values.std()
+    eff = [["trait", "locus", "add_eff", "epi_loc", "epi_eff", "sfs"]]
+    for locus in range(6):
+        effects = [f"{additive[locus] / scale:.15g}", str((locus ^ 1) + 1), f"{epistatic[locus // 2] / scale:.15g}"]
+        eff.append(["1", str(locus + 1), *effects, f"{alleles[:, locus].mean():.15g}"])
+    g = [["qtl", *(f"{i + 1}_1" for i in range(1000))], *([f"1_{k + 1}", *map(str, alleles[:, k])] for k in range(6))]
+    p = [["ind", "Trait1"], *([str(i + 1), f"{value:.15g}"] for i, value in enumerate((values - values.mean()) / scale))]
+    write_texts({"eff": eff, "g": g, "p": p}, tmp_path / "texts")
+    with Dataset(import_texts(tmp_path / "texts", TINY, tmp_path / "D.h5")) as data:
+        (facts,) = data.facts()
+    design = np.column_stack([np.ones(1000), alleles])
+    rest = values - design @ np.linalg.lstsq(design, values)[0]
+    assert facts["linear_r_squared"] == pytest.approx(1 - rest.var() / values.var(), abs=0.02)
+    assert facts["linear_r_squared"] > facts["v_a_over_v_g"] + 0.3
+    assert facts["h2"] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("slab_bytes", [1, 4, 6, 12])
 def test_result_does_not_depend_on_the_buffer(slab_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """90 loci are 12 bytes: several slabs, a last one that is not full, and exactly one."""
