@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.faults import ConfigError
-from pipeline.store import damage, file_facts, locked, read_json, sealed, write_json
+from pipeline.locks import locked
+from pipeline.store import damage, file_facts, read_json, sealed, write_json
 
 RUN, FIGURES = "run.json", "figures"
 
@@ -39,6 +40,7 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
     Files that an earlier run.json lists and this one does not are removed, others left alone.
     """
     with locked(folder):
+        folder.mkdir(exist_ok=True)
         earlier = read_json(folder / RUN).get("published", {})
         names = {**earlier, **sources}
         write_json(folder / RUN, {**record, "published": dict.fromkeys(names)})
