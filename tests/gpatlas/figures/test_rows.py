@@ -135,3 +135,13 @@ def test_the_linear_share_is_that_of_the_best_fit_where_it_is_known() -> None:
     rows = pd.DataFrame({"v_a_over_v_g": [0.2, 0.3]})
     assert linear_share(rows).tolist() == [0.2, 0.3]
     assert linear_share(rows.assign(linear_r_squared=[0.9, np.nan])).tolist() == [0.9, 0.3]
+
+
+@pytest.mark.parametrize(("column", "text"), [("h2", "high"), ("pearson_r", "0,5"), ("n_qtl", "ten"), ("trait", "True")])
+def test_text_among_numbers_is_named_with_its_place(tmp_path: Path, column: str, text: str) -> None:
+    source, table = tmp_path / "results.csv", table_of("scaling", "one replicate").astype(object)
+    table.loc[table.index[3], column] = text
+    table.to_csv(source, index=False)
+    message = f"{source}: column '{column}' holds '{text}' in line 5, where a number belongs"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        run(FigureSettings(figure="1b"), source, tmp_path / "out.png", Progress("figure"))
