@@ -48,7 +48,9 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
         for name, source in sources.items():
             _copy(source, folder / name)
         for name in names.keys() - sources.keys():
-            (folder / FIGURES / Path(name).name).unlink(missing_ok=True)  # whatever the list says, nothing elsewhere
+            (folder / (FIGURES if "/" in name else "") / Path(name).name).unlink(
+                missing_ok=True
+            )  # whatever the list says, nothing elsewhere
         published = {name: {"key": keys[name], **file_facts(folder / name)} for name in sources}
         write_json(folder / RUN, sealed({**record, "published": published}))
 
