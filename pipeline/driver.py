@@ -48,14 +48,18 @@ RunLuigi = Callable[[RunAll], Any]
 def install() -> None:
     """Make Luigi's command run our root tasks through `drive`, and say in a line that it knows no such task."""
     luigi.interface._run = _wrap(luigi.interface._run)
-    sys.excepthook = _say_unknown_task
+    sys.excepthook = _with_unknown_task(sys.excepthook)
 
 
-def _say_unknown_task(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    if not issubclass(kind, TaskClassException):
-        sys.__excepthook__(kind, error, traceback)
-        return
-    print(f"{str(error).partition('.')[0]}; a study's tasks are RunAll and Plan", file=sys.stderr)
+def _with_unknown_task(other: Callable[..., Any]) -> Callable[..., Any]:
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not issubclass(kind, TaskClassException):
+            other(kind, error, traceback)
+            return
+        print(f"{str(error).partition('.')[0]}; a study's tasks are RunAll and Plan", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+
+    return hook
 
 
 def _wrap(luigi_run: Callable[..., Any]) -> Callable[..., Any]:

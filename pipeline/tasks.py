@@ -179,7 +179,7 @@ class Report(StudyTask):
     def stages(self) -> list[StageTask]:
         """Every stage before this one, inputs first."""
         fits = [fit for _, fit in self.collect.fits]
-        datasets = {fit.dataset.task_id: fit.dataset for fit in fits}
+        datasets = {fit.dataset.task_id: fit.dataset for fit in fits if fit.dataset.label not in self.missing}
         return [*datasets.values(), *fits, self.collect, *self.figures]
 
     def inputs(self) -> Mapping[str, StageTask]:

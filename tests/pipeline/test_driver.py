@@ -555,7 +555,7 @@ def test_wrong_flags_are_one_line(tmp_path: Path, task: str, flags: list[str], s
 
 def test_a_mistyped_task_is_one_line(tmp_path: Path) -> None:
     code, output = run(tmp_path / "study.yaml", tmp_path / "results", task="RunAl")
-    assert (code, output) == (1, "No task RunAl; a study's tasks are RunAll and Plan\n")
+    assert (code, output) == (2, "No task RunAl; a study's tasks are RunAll and Plan\n")
 
 
 @pytest.mark.parametrize(("module", "absent"), [("pipeline", ["torch", "numpy", "pandas", "h5py"]), ("gpatlas", ["luigi", "numpy"])])

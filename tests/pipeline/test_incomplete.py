@@ -103,6 +103,21 @@ def test_a_whole_that_is_published_stays_where_a_damaged_stage_cannot_be_made_ag
     assert (figures(folder), record(folder)) == (FIGURES, before)
 
 
+def test_a_fit_that_is_done_outlives_its_data(folder: Path) -> None:
+    """Its data are damaged and cannot be made again, and a fit of another model is to do."""
+    more = study(epochs=1)
+    more["experiments"]["scaling"]["models"]["egblup"] = None
+    config, data = write_study(folder / "study.yaml", more), stages(folder, "simulate")[0]
+    truncate(data.entry.output)
+    block(data)
+    code, output = run(config, folder / "results")
+    assert code == 1
+    assert list(record(folder)["missing"]) == [f"scaling/{SCENARIOS[0]} simulate", f"scaling/{SCENARIOS[0]} egblup"]
+    assert output.count("Luigi's log") == 2
+    rows = table(folder / "results", "study").groupby("model")["scenario"].unique().map(sorted).to_dict()
+    assert rows == {"ridge": SCENARIOS, "mlp": SCENARIOS, "egblup": SCENARIOS[1:]}
+
+
 def test_a_figure_that_cannot_be_drawn_hides_nothing_else(tmp_path: Path) -> None:
     """Without epistasis there are no pairs to find."""
     experiment = SCALING | {"grid": [{"n_individuals": 200, "n_qtl": 10, "rel_aa": [0.0]}], "models": {"pairwise": None}}
