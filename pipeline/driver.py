@@ -213,7 +213,7 @@ def _verdict(root: RunAll) -> int:
     print("\n".join(str(root.folder / name) for name in ["run.json", *root.published()]), flush=True)
     if not root.missing:
         return 0
-    print(f"INCOMPLETE: {len(root.missing)} stages are missing; the same command tries them again", file=sys.stderr)
+    print(f"INCOMPLETE, missing stages: {len(root.missing)}; the same command tries them again", file=sys.stderr)
     for label, facts in list(root.missing.items())[:MOST_MISSING]:
         print(f"  {label}: {facts['why']}" + (f"; log: {root.results / facts['log']}" if facts["log"] else ""), file=sys.stderr)
     if len(root.missing) > MOST_MISSING:

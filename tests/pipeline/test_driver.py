@@ -250,7 +250,7 @@ def test_a_failed_stage_is_explained_and_others_still_run(tmp_path: Path, undist
     assert output.count("FAILED") == 1
     assert re.search(r"Error: .*qhaplo_46qtl_1000n_rep1_p\.txt.* line 8.*missing", output)
     assert "qhaplo_46qtl_1000n_rep2 ridge" in output
-    assert "INCOMPLETE: 2 stages are missing" in output
+    assert "INCOMPLETE, missing stages: 2" in output
     assert re.search(r"^  scaling/qhaplo_46qtl_1000n_rep1 ridge: reads from .*_rep1 import-alphasimr$", output, re.MULTILINE)
     assert table(results, "study")["replicate"].tolist() == [2] * 5
     (log,) = re.findall(r"^  log: +(\S+)", output, re.MULTILINE)
@@ -522,7 +522,7 @@ def test_a_stage_that_failed_is_not_tried_for_ever(tmp_path: Path) -> None:
     assert output.count("Luigi's log") == 2
     assert len(re.findall(r"^\[\d+/10\]", output, re.MULTILINE)) == 6
     assert "8 stages without 2 that are missing, 2 to do" in output
-    assert "INCOMPLETE: 2 stages are missing" in output
+    assert "INCOMPLETE, missing stages: 2" in output
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_what_there_is_replaces_an_earlier_run_and_the_whole_replaces_it(folder:
     assert code == 1
     fits, figure = [f"scaling/{scenario} mlp" for scenario in SCENARIOS], "collected/study figure_1b"
     last = output[output.index("INCOMPLETE") :].splitlines()
-    assert last[0] == "INCOMPLETE: 3 stages are missing; the same command tries them again"
+    assert last[0] == "INCOMPLETE, missing stages: 3; the same command tries them again"
     assert [line.split(": ")[0].strip() for line in last[1:]] == [*fits, figure]
     assert "no row of model 'mlp' in experiment 'scaling'; it has 'ridge'; log: " in last[-1]
     assert list(record(folder)["missing"]) == [*fits, figure]
@@ -77,7 +77,7 @@ def test_what_there_is_replaces_an_earlier_run_and_the_whole_replaces_it(folder:
     before = entries(results)
     code, output = run(config, results)
     assert code == 1
-    assert "INCOMPLETE: 3 stages" in output
+    assert "INCOMPLETE, missing stages: 3" in output
     assert "nothing to do" not in output
     assert "[1/" not in output
     after = entries(results)
@@ -139,7 +139,7 @@ def test_a_report_that_cannot_be_written_hides_nothing_else(tmp_path: Path) -> N
     (blocked,) = block(*stages(tmp_path, "report"))
     code, output = run(config, results)
     assert code == 1
-    assert "INCOMPLETE: 1 stages are missing" in output
+    assert "INCOMPLETE, missing stages: 1" in output
     assert list(record(tmp_path)["missing"]) == ["collected/study report"]
     assert list(record(tmp_path)["published"]) == ["results.csv"]
     blocked.unlink()

@@ -172,7 +172,7 @@ def test_what_is_missing_stands_at_the_top(tmp_path: Path) -> None:
     page = report(tmp_path, scaling(), [], missing=missing)
     top = page.partition("<nav")[0]
     assert "<title>gpatlas: study (incomplete)</title>" in top
-    assert "Incomplete: 2 stages are missing." in top
+    assert "Incomplete, missing stages: 2." in top
     assert '<code>scaling/one mlp</code>: ended: &lt;b&gt; (<a href="../store/scaling/one/mlp-1.failed/log.txt">log</a>)' in top
     assert "<code>collected/study figure_1b</code>: no row of model &#39;mlp&#39;</li>" in top
     assert "ncomplete" not in report(tmp_path, scaling(), []).replace(".incomplete", "")
