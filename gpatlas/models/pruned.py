@@ -72,7 +72,7 @@ def without_columns(lasso: Fitted, train: Part) -> dict[str, Fitted]:
     """What `fit` gives where no column is kept: the same columns and tables, the tables without rows."""
     constant = Fitted(Constant(np.median(train.phenotypes, axis=0)), columns={"epochs": 0})
     trials = pd.DataFrame(columns=["trial", "max_columns", "learning_rate", "loss", "state", "reused", "epochs"])
-    tables = {"trials": trials, "columns": describe(pd.Series(dtype=float))}
+    tables = {"trials": trials, "columns": describe(pd.Series(dtype=float), train.genotypes.highest + 1)}
     network = replace(constant, columns={"epochs": 0, "learning_rate": np.nan}, tables=tables)
     fitted = {"lasso": lasso, "pruned_linear": constant, "pruned_mlp": network}
     return {name: replace(one, columns={**one.columns, "n_columns": 0}) for name, one in fitted.items()}
