@@ -42,8 +42,8 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to alleles X (n, n_loci), each 0 or 1, and phenotypes y, (n,) or (n, T).
 
-        A model that chooses by a validation part takes 15 % of the individuals for it, drawn by `seed`. Results of networks depend on the
-        number of threads, so give threads=1 beside n_jobs. Raises ValueError for values that
+        A model that chooses by a validation part takes 15 % of the individuals for it, drawn by `seed`, and is then fitted to all.
+        Results of networks depend on the number of threads, so give threads=1 beside n_jobs. Raises ValueError for values that
         are missing, alleles other than 0 and 1, fewer than four individuals, and settings that are wrong.
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=FEWEST)

@@ -48,7 +48,7 @@ def evaluate(model: Model, settings: FitSettings, population: Population, progre
             for name, rows_of_split in _scores(fitted, some, split).items():
                 scores.setdefault(name, []).append(rows_of_split)
             tables.append(_further_tables(fitted, first_trait, number if len(splits) > 1 else None))
-        facts: Row = {"protocol": settings.protocol, "n_train": len(split.train), "n_test": len(split.test), "seed": settings.seed}
+        facts: Row = {"protocol": settings.protocol, "n_train": len(split.fitted), "n_test": len(split.test), "seed": settings.seed}
         rows += _rows(scores, {**facts, "seconds": round(time.perf_counter() - started, 3)}, some, first_trait)
     return Evaluation(rows, _joined(tables))
 

@@ -19,6 +19,11 @@ class Split:
     validation: Rows
     test: Rows
 
+    @property
+    def fitted(self) -> Rows:
+        """Those of the final fit: the validation part is among them where it is not the test part."""
+        return np.union1d(self.train, np.setdiff1d(self.validation, self.test))
+
 
 def plan_splits(model: Model, settings: FitSettings, n_individuals: int, n_traits: int) -> list[tuple[slice, list[Split]]]:
     """Which traits are fitted together, and on which splits of `n_individuals`.

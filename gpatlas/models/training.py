@@ -93,10 +93,11 @@ class Trained(Generic[N]):
 
 
 class Training(NamedTuple):
-    """How many epochs a training took, and the evaluation loss of the weights that were kept."""
+    """How many epochs a training took, the evaluation loss of the weights that were kept, and the learning rates up to these."""
 
     epochs: int
     loss: float
+    rates: tuple[float, ...]
 
 
 def pick_device(name: str) -> torch.device:
@@ -118,15 +119,9 @@ def train_recipe(
 ) -> Trained[N]:
     """Train a model on one-hot alleles, or on those `columns` of them (k,), whose number 2·locus + allele says what they are."""
     with torch_state(settings) as device:
-        torch.manual_seed(settings.seed)
-        inputs, seen = (Inputs.of(part.genotypes, columns, device) for part in (train, validation))
-        wanted, truth = (torch.from_numpy(part.phenotypes).to(device, torch.float32) for part in (train, validation))
-        network = recipe.network(inputs.n_columns, wanted.shape[1]).to(device)
-        take = recipe.step(network)
+        network, step = _start(recipe, train, settings, device, columns)
+        seen, truth = _tensors(validation, device, columns)
         evaluation_shuffle = torch.Generator().manual_seed(settings.seed)
-
-        def step(rows: Tensor, rate: float) -> None:
-            take(inputs.rows(rows), wanted.index_select(0, rows), rate)
 
         def evaluate() -> float:
             errors = (outputs(network, seen) - truth).abs_().mean(dim=1)
@@ -134,8 +129,60 @@ def train_recipe(
                 return mean_of_batches(errors, settings.batch_size, evaluation_shuffle)
             return float(errors.mean())
 
-        training = train_network(network, step, evaluate, len(wanted), settings, on_epoch)
+        training = train_network(network, step, evaluate, len(train.phenotypes), settings, on_epoch)
+        network.zero_grad()  # frees the gradients
     return Trained(network, columns, settings, training)
+
+
+def refit(
+    recipe: Recipe[N], trained: Trained[N], train: Part, validation: Part, on_epoch: OnEpoch = silent, columns: InputColumns | None = None
+) -> Trained[N]:
+    """Train anew on both parts together, for as many epochs as were best and at their learning rates.
+
+    Under protocol 'paper' the validation part is the test part: what was trained stays as it is.
+    """
+    settings, rates = trained.settings, trained.training.rates
+    if settings.protocol == "paper":
+        return trained
+    everyone = train.joined(validation)
+    with torch_state(settings) as device:
+        network, step = _start(recipe, everyone, settings, device, columns)
+        shuffle = torch.Generator().manual_seed(settings.seed)
+        for epoch, rate in enumerate(rates, 1):
+            train_epoch(network, step, len(everyone.phenotypes), settings, shuffle, rate)
+            on_epoch(round(settings.epochs * epoch / len(rates)), settings.epochs)
+        network.zero_grad()
+        if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+            raise Diverged(f"training diverged on training and validation part; learning_rate {settings.learning_rate:g} is too high")
+    return Trained(network, columns, settings, trained.training._replace(epochs=len(rates)))
+
+
+def train_and_refit(recipe: Recipe[N], train: Part, validation: Part, settings: NeuralSettings, on_epoch: OnEpoch) -> Trained[N]:
+    """Both, on all columns; each is half of the progress where there are two trainings."""
+    if settings.protocol == "paper":
+        return train_recipe(recipe, train, validation, settings, on_epoch)
+    trained = train_recipe(recipe, train, validation, settings, _half(on_epoch, 0))
+    return refit(recipe, trained, train, validation, _half(on_epoch, 1))
+
+
+def _half(on_epoch: OnEpoch, number: int) -> OnEpoch:
+    return lambda done, total, **facts: on_epoch(number * total + done, 2 * total, **facts)
+
+
+def _start(
+    recipe: Recipe[N], part: Part, settings: NeuralSettings, device: torch.device, columns: InputColumns | None
+) -> tuple[N, Callable[[Tensor, float], None]]:
+    """An untrained network, and its training step on those rows of the part."""
+    torch.manual_seed(settings.seed)
+    inputs, wanted = _tensors(part, device, columns)
+    network = recipe.network(inputs.n_columns, wanted.shape[1]).to(device)
+    step = recipe.step(network)
+    return network, lambda rows, rate: step(inputs.rows(rows), wanted.index_select(0, rows), rate)
+
+
+def _tensors(part: Part, device: torch.device, columns: InputColumns | None) -> tuple[Inputs, Tensor]:
+    """Inputs and phenotypes."""
+    return Inputs.of(part.genotypes, columns, device), torch.from_numpy(part.phenotypes).to(device, torch.float32)
 
 
 def train_network(
@@ -154,10 +201,10 @@ def train_network(
     rate, shuffle = Plateau(settings.learning_rate), torch.Generator().manual_seed(settings.seed)
     weights = list(network.state_dict().values())
     best_loss, best_weights, best_epoch = math.inf, [torch.empty_like(tensor) for tensor in weights], 0
+    rates: list[float] = []
     for epoch in range(1, settings.epochs + 1):
-        network.train()
-        for rows in batches(n_individuals, settings.batch_size, shuffle, weights[0].device):
-            step(rows, rate.rate)
+        rates.append(rate.rate)
+        train_epoch(network, step, n_individuals, settings, shuffle, rate.rate)
         current = evaluate()
         rate.see(current)
         on_epoch(epoch, settings.epochs, loss=current)
@@ -171,7 +218,21 @@ def train_network(
             f"training diverged: the evaluation loss was never a finite number; learning_rate {settings.learning_rate:g} is too high"
         )
     torch._foreach_copy_(weights, best_weights)
-    return Training(epoch, best_loss)
+    return Training(epoch, best_loss, tuple(rates[:best_epoch]))
+
+
+def train_epoch(
+    network: nn.Module,
+    step: Callable[[Tensor, float], None],
+    n_individuals: int,
+    settings: NeuralSettings,
+    shuffle: torch.Generator,
+    rate: float,
+) -> None:
+    """Every individual once, in shuffled batches."""
+    network.train()
+    for rows in batches(n_individuals, settings.batch_size, shuffle, next(network.parameters()).device):
+        step(rows, rate)
 
 
 def batches(n: int, size: int, shuffle: torch.Generator, device: torch.device) -> Iterator[Tensor]:

@@ -192,6 +192,18 @@ def test_the_order_of_individuals_does_no_harm() -> None:
     assert min(scores) > 0.8
 
 
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_individual_is_learned_from(name: str) -> None:
+    """Those to choose by too, after the choice: of one epoch there is none. Of an error only the sign may matter."""
+    alleles, trait = alleles_and_trait(24)
+    known = {key: 1 for key in ("epochs", "lasso_epochs") if key in QUICK[name]}
+    estimator = CLASSES[name](**{**QUICK[name], **known}, threads=1)
+    first = estimator.fit(alleles, trait).predict(alleles)
+    for individual in range(24):
+        changes = [trait + shift * (np.arange(24) == individual) for shift in (1000, -1000)]
+        assert any((clone(estimator).fit(alleles, changed).predict(alleles) != first).any() for changed in changes)
+
+
 def test_numpy_grids_are_searched() -> None:
     alleles, trait = alleles_and_trait(60)
     search = GridSearchCV(gpatlas.Ridge(), {"n_penalties": np.arange(5, 8)}, cv=3, error_score="raise").fit(alleles, trait)
