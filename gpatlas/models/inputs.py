@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gpatlas.data.genotypes import Genotypes, pack
+from gpatlas.settings import BLOCK
 
 InputColumns = npt.NDArray[np.int64]
 BITS = torch.from_numpy(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")).float()  # (256, 8)
@@ -33,6 +34,11 @@ class Inputs:
         loci, alleles = columns // 2, columns % 2
         chosen = pack(((genotypes.packed[:, loci // 8] >> (loci % 8).astype(np.uint8)) & 1) == alleles)
         return cls(torch.from_numpy(chosen).to(device), BITS.to(device), len(columns))
+
+    def absent(self) -> Tensor:
+        """Which inputs are 0 in everyone, (n_columns,)."""
+        seen = torch.stack([self.expand(bits).amax(dim=0) for bits in torch.split(self.bits, BLOCK)])
+        return seen.amax(dim=0) == 0
 
     def rows(self, rows: Tensor) -> Tensor:
         """Those individuals' inputs, float32 (k, n_columns)."""

@@ -17,6 +17,7 @@ from gpatlas.models.inputs import InputColumns, Inputs
 from gpatlas.models.settings import NeuralSettings
 
 EVALUATION_BATCH = 1024
+HOPELESS = 100  # times the mean absolute phenotype, or 1: a larger loss is that of a training that diverged
 N = TypeVar("N", bound=nn.Module)
 OnEpoch = Callable[..., None]  # hears of every epoch: (epoch, epochs at most, loss=…); a FitProgress, or what stands for one
 TrainingStep = Callable[[Tensor, Tensor, float], None]  # inputs (B, k), phenotypes (B, T), learning rate
@@ -63,7 +64,7 @@ def _kernels(device: torch.device) -> Iterator[None]:
 
 
 class Diverged(ValueError):
-    """No epoch of a training ended with a finite loss."""
+    """A training ended with no finite loss, or with a hopeless one."""
 
 
 @dataclass(frozen=True)
@@ -152,17 +153,23 @@ def refit(
             train_epoch(network, step, len(everyone.phenotypes), settings, shuffle, rate)
             on_epoch(round(settings.epochs * epoch / len(rates)), settings.epochs)
         network.zero_grad()
-        if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
-            raise Diverged(f"training diverged on training and validation part; learning_rate {settings.learning_rate:g} is too high")
+        inputs, wanted = _tensors(everyone, device, columns)
+        _refuse_hopeless(float((outputs(network, inputs) - wanted).abs_().mean()), everyone, settings)
     return Trained(network, columns, settings, trained.training._replace(epochs=len(rates)))
 
 
 def train_and_refit(recipe: Recipe[N], train: Part, validation: Part, settings: NeuralSettings, on_epoch: OnEpoch) -> Trained[N]:
     """Both, on all columns; each is half of the progress where there are two trainings."""
-    if settings.protocol == "paper":
-        return train_recipe(recipe, train, validation, settings, on_epoch)
-    trained = train_recipe(recipe, train, validation, settings, _half(on_epoch, 0))
-    return refit(recipe, trained, train, validation, _half(on_epoch, 1))
+    halves = [on_epoch] if settings.protocol == "paper" else [_half(on_epoch, number) for number in (0, 1)]
+    trained = train_recipe(recipe, train, validation, settings, halves[0])
+    _refuse_hopeless(trained.training.loss, validation, settings)
+    return refit(recipe, trained, train, validation, halves[-1])
+
+
+def _refuse_hopeless(loss: float, part: Part, settings: NeuralSettings) -> None:
+    """Raises Diverged where the loss is no number, or many times that of predicting 0."""
+    if not loss <= HOPELESS * max(1.0, float(np.abs(part.phenotypes).mean())):
+        raise Diverged(f"training diverged: it ended with a loss of {loss:.3g}; learning_rate {settings.learning_rate:g} is too high")
 
 
 def _half(on_epoch: OnEpoch, number: int) -> OnEpoch:
@@ -176,6 +183,8 @@ def _start(
     torch.manual_seed(settings.seed)
     inputs, wanted = _tensors(part, device, columns)
     network = recipe.network(inputs.n_columns, wanted.shape[1]).to(device)
+    if settings.protocol != "paper":  # an allele that no one here has says nothing, also where others have it
+        next(network.parameters()).detach()[:, inputs.absent()] = 0
     step = recipe.step(network)
     return network, lambda rows, rate: step(inputs.rows(rows), wanted.index_select(0, rows), rate)
 

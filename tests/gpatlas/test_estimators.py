@@ -115,6 +115,8 @@ def test_alleles_are_0_and_1(name: str) -> None:
 def test_settings_are_checked_when_it_is_fitted() -> None:
     with pytest.raises(SettingsError, match="n_penalties: must be greater than or equal to 1, got 0"):
         gpatlas.Ridge(n_penalties=0).fit(*alleles_and_trait(20))
+    with pytest.raises(SettingsError, match="n_penalties: must be less than or equal to 10000, got 10001"):
+        gpatlas.Ridge(n_penalties=10_001).fit(*alleles_and_trait(20))
     with pytest.raises(TypeError, match="n_penaltys"):
         gpatlas.Ridge(n_penaltys=3)
 

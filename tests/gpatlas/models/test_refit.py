@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from populations import NEURAL, QUIET, Recorder, random_part
+from populations import NEURAL, QUIET, Recorder, part_of, random_part
 from torch import Tensor, nn
 
 from gpatlas.models.contract import Fitted, Part
@@ -114,4 +114,25 @@ def test_a_refit_that_diverges_is_an_error() -> None:
 
     with pytest.raises(Diverged) as caught:
         refit(Recipe(nn.Linear, step), TRAINED, numbered(1, 2, 3), numbered(4, 5))
-    assert str(caught.value) == "training diverged on training and validation part; learning_rate 0.01 is too high"
+    assert str(caught.value) == "training diverged: it ended with a loss of nan; learning_rate 0.01 is too high"
+
+
+@pytest.mark.parametrize("protocol", ["paper", "holdout"])
+def test_a_training_that_ends_far_away_is_an_error(protocol: str) -> None:
+    """Without a penalty nothing overflows: every step moves a weight by the learning rate at most."""
+    with pytest.raises(Diverged, match=r"^training diverged: it ended with a loss of [0-9.e+]+; learning_rate 1e\+06 is too high$"):
+        fitted("linear_sgd", part(200), part(50, seed=2), protocol=protocol, learning_rate=1e6, penalty=0.0)
+
+
+@pytest.mark.parametrize(("name", "values"), WAYS, ids=lambda value: str(value))
+def test_an_allele_that_no_one_had_says_nothing(name: str, values: dict[str, Any]) -> None:
+    """All have allele 0 of the first locus: allele 1 is as good as no input. Of the pruned models, the lasso sees all columns."""
+    parts = [part(n, seed) for n, seed in ((150, 1), (50, 2))]
+    alleles = [one.genotypes.alleles() for one in parts]
+    for one in alleles:
+        one[:, 0] = 0
+    train, validation = (part_of(genotypes, one.phenotypes) for genotypes, one in zip(alleles, parts, strict=True))
+    one = next(iter(fitted(name, train, validation, protocol="holdout", epochs=3, **values).values()))
+    weight = next(one.predict.__self__.network.parameters())  # type: ignore[attr-defined]
+    assert (weight[:, 1] == 0).all()
+    assert (weight[:, [0, *range(2, 24)]] != 0).any(dim=0).all()
