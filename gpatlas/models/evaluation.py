@@ -128,7 +128,7 @@ def _facts(settings: FitSettings, splits: list[Split], seconds: float) -> Row:
     facts: Row = {"protocol": settings.protocol}
     if settings.protocol == "cross_validation":
         facts |= {"n_folds": settings.n_folds, "n_repeats": settings.n_repeats}
-    sizes = {"n_train": min(len(split.train) for split in splits), "n_test": len(splits[-1].test)}
+    sizes = {"n_train": min(len(split.fitted) for split in splits), "n_test": len(splits[-1].test)}
     if settings.protocol == "cross_validation":
         sizes["n_test"] = sum(len(split.test) for split in splits) // settings.n_repeats
     return {**facts, **sizes, "seed": settings.seed, "seconds": round(seconds, 3)}
