@@ -70,12 +70,12 @@ def fit_split(
 
 
 def _parts(population: Population, split: Split) -> tuple[Part, Part, CovariateEffects | None]:
-    """Training and validation part, adjusted for what covariates explain among those who train."""
+    """Training and validation part, adjusted for what covariates explain among both: so it is the same for every model."""
     everyone = Part(population.genotypes, population.phenotypes)
     described = population.described
     if described is None or not described.covariates.shape[1]:
         return everyone.rows(split.train), everyone.rows(split.validation), None
-    effects = CovariateEffects.fit(described.covariates[split.train], population.phenotypes[split.train])
+    effects = CovariateEffects.fit(described.covariates[split.fitted], population.phenotypes[split.fitted])
     train, validation = (
         Part(population.genotypes.rows(rows), population.phenotypes[rows] - effects.of(described.covariates[rows]))
         for rows in (split.train, split.validation)
@@ -89,7 +89,7 @@ def predict_split(fitted: Fitted, covariates: CovariateEffects | None, populatio
     if by_genome.shape != observed.shape:
         raise ValueError(f"predictions have the shape {by_genome.shape}, the phenotypes {observed.shape}: individuals by traits")
     by_covariates = covariates.of(population.described.covariates[split.test]) if covariates and population.described else None
-    return Predicted(observed, by_genome, by_covariates, population.phenotypes[split.train].mean(axis=0))
+    return Predicted(observed, by_genome, by_covariates, population.phenotypes[split.fitted].mean(axis=0))
 
 
 def fit_scaled(
