@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from gpatlas.data.settings import ImportSettings
 from gpatlas.machine import machine_memory
 from gpatlas.models.settings import FitSettings, NeuralSettings
 from gpatlas.settings import BLOCK, Settings, Size
@@ -37,6 +38,8 @@ def memory_bytes(stage: Stage, settings: Settings, size: Size) -> float:
         return libraries + 2 * packed + 2 * n * m + vectors + block
     if isinstance(settings, FitSettings):
         return libraries + 3 * packed + vectors + settings.memory(size)
+    if isinstance(settings, ImportSettings):
+        return libraries + 2 * packed + vectors + block + 5 * 8 * (settings.n_qtl or m) ** 2
     return libraries + 2 * packed + vectors + block
 
 

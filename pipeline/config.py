@@ -92,7 +92,7 @@ class Config:
             n_loci=simulation.n_loci,
             n_qtl=simulation.n_qtl,
             rel_aa=tuple(rel_aa for rel_aa, size in simulation.trait_groups() for _ in range(size)),
-            h2=simulation.h2,
+            h2=simulation.h2 if "h2" in simulation.model_fields_set else None,
         )
 
 

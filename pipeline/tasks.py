@@ -1,14 +1,11 @@
-"""The whole graph: simulate (or import) → fit → collect → figure → report → RunAll.
+"""The stages as tasks: simulate (or import) → fit → collect → figure → report. What publishes them is in pipeline.root.
 
 Every task carries all it needs as parameters, so two drivers with the same config name the same tasks and share the
 work, and the scheduler's web view shows what each task is.
 """
 
 import json
-import os
-import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,18 +14,15 @@ import luigi
 
 from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.settings import FigureSettings
-from gpatlas.report.run_record import FigureFile, RunRecord, StageRecord
+from gpatlas.report.run_record import FigureFile, MissingStage, RunRecord, StageRecord
 from gpatlas.report.settings import CollectSettings, ReportSettings
 from gpatlas.settings import Settings, Size, build
 from gpatlas.stages import FITS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load_config, shown
-from pipeline.console import emit
 from pipeline.grid import Scenario
-from pipeline.publish import is_published, publish, published_fault, refuse_namesake
 from pipeline.record import command, cost, record
-from pipeline.registry import RUNNERS
 from pipeline.session import session
-from pipeline.stage_task import HIDDEN, StageTask, damaged, reporting
+from pipeline.stage_task import HIDDEN, StageTask
 from pipeline.store import canonical, short_hash, write_json
 
 DATA_STAGES = {stage.name: stage for stage in (STAGES["simulate"], STAGES["import-alphasimr"], SIMULATE_ALPHASIMR)}
@@ -84,6 +78,12 @@ class StudyTask(StageTask):
 
     config = luigi.PathParameter(absolute=True)
     experiments = luigi.Parameter()
+    missing_json = luigi.Parameter(visibility=HIDDEN)
+
+    @cached_property
+    def missing(self) -> dict[str, Any]:
+        """The stages that this study goes without, as `pipeline.root.Incomplete` has them."""
+        return dict(json.loads(self.missing_json))
 
     @property
     def study(self) -> Config:
@@ -95,7 +95,7 @@ class StudyTask(StageTask):
 
     @property
     def common(self) -> tuple[Any, ...]:
-        return (self.results, self.runner, self.memory_gb, self.config, self.experiments)
+        return (self.results, self.runner, self.memory_gb, self.config, self.experiments, self.missing_json)
 
 
 class Collect(StudyTask):
@@ -105,7 +105,7 @@ class Collect(StudyTask):
 
     @cached_property
     def fits(self) -> list[tuple[Scenario, Fit]]:
-        return [(scenario, fit) for scenario in self.study.scenarios for fit in self._fits_of(scenario)]
+        return [(scenario, fit) for scenario in self.study.scenarios for fit in self._fits_of(scenario) if fit.label not in self.missing]
 
     def _fits_of(self, scenario: Scenario) -> Iterator[Fit]:
         data = canonical(
@@ -173,19 +173,21 @@ class Report(StudyTask):
 
     @cached_property
     def figures(self) -> list[Figure]:
-        return [Figure(*self.common, *figure) for figure in self.study.figures]
+        figures = [Figure(*self.common, *figure) for figure in self.study.figures]
+        return [figure for figure in figures if figure.label not in self.missing]
 
     def stages(self) -> list[StageTask]:
         """Every stage before this one, inputs first."""
         fits = [fit for _, fit in self.collect.fits]
-        datasets = {fit.dataset.task_id: fit.dataset for fit in fits}
+        datasets = {fit.dataset.task_id: fit.dataset for fit in fits if fit.dataset.label not in self.missing}
         return [*datasets.values(), *fits, self.collect, *self.figures]
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"results": self.collect} | {figure.name: figure for figure in self.figures}
 
     def input_keys(self) -> dict[str, str]:
-        return {**super().input_keys(), "config": short_hash(self.study.content)}
+        missing = {"missing": short_hash(self.missing)} if self.missing else {}
+        return {**super().input_keys(), "config": short_hash(self.study.content), **missing}
 
     def prepare(self, folder: Path) -> None:
         run = RunRecord(
@@ -196,81 +198,12 @@ class Report(StudyTask):
             results=str(self.collect.entry.output),
             figures=tuple(figure.file() for figure in self.figures),
             stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions")) for task in self.stages()),
+            missing=tuple(MissingStage(stage=label, **facts) for label, facts in self.missing.items()),
         )
         write_json(self.source(folder), run.model_dump(mode="json"))
 
     def source(self, folder: Path) -> Path:
         return folder / "run.json"
-
-
-class RunAll(luigi.Task):
-    """The study of one config, published: results.csv, figures/*.png, run.json and report.html under results/<config name>/."""
-
-    config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
-    experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
-    results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
-    runner = luigi.ChoiceParameter(choices=["", *RUNNERS], default="", description="local or docker, in place of the config's runner")
-    retry_count = 1
-
-    @cached_property
-    def study(self) -> Config:
-        return load_once(self.config, self.experiments)
-
-    @cached_property
-    def report(self) -> Report:
-        return Report(self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments)
-
-    @property
-    def chosen_runner(self) -> str:
-        return self.runner or self.study.runner
-
-    @property
-    def folder(self) -> Path:
-        return shown(self.results / self.study.name)
-
-    def stages(self) -> list[StageTask]:
-        """Every stage of the study, inputs first."""
-        return [*self.report.stages(), self.report]
-
-    def requires(self) -> list[StageTask]:
-        """What is published, and what else is damaged, though nobody may read it in this run."""
-        return [*self.published().values(), *(task for task in self.stages() if task.entry.fault())]
-
-    def published(self) -> dict[str, StageTask]:
-        """The files of the folder, and the stage each is the output of."""
-        figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
-        return {"results.csv": self.report.collect, **figures, "report.html": self.report}
-
-    @property
-    def keys(self) -> dict[str, str]:
-        return {name: task.key for name, task in self.published().items()}
-
-    def complete(self) -> bool:
-        """Raises ConfigError where the folder is another config's."""
-        refuse_namesake(self.folder, self.config, self.study.content)
-        return is_published(self.folder, self.keys) and not any(task.entry.fault() for task in self.stages())
-
-    def run(self) -> Iterator[list[StageTask]]:
-        """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""
-        with reporting("publish"):
-            if self.complete():
-                return
-            if again := damaged(self.published().values()):
-                yield again
-            sources = {name: task.entry.output for name, task in self.published().items()}
-            started, why = time.monotonic(), published_fault(self.folder)
-            publish(self.folder, sources, self.keys, self._record())
-            if why:
-                emit("done", "publish", seconds=time.monotonic() - started, why=why)
-
-    def _record(self) -> dict[str, Any]:
-        stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]
-        return {
-            **record(self.study, self.chosen_runner),
-            "config": os.path.relpath(self.config.resolve(), self.folder.resolve()),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "stages": stages,
-        }
 
 
 def _given(settings: Settings) -> dict[str, Any]:

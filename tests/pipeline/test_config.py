@@ -182,6 +182,13 @@ def test_import_checks_sizes_of_the_files() -> None:
     )
 
 
+def test_the_h2_of_imported_files_is_theirs_where_the_config_has_none(tmp_path: Path) -> None:
+    (tmp_path / "data.tar").touch()
+    content = {**changed(f"{S}.simulation", {"rel_aa": [0, 1]}), "simulator": "import", "source": "data.tar"}
+    config = load_config(write(tmp_path, content))
+    assert {config.data_settings(scenario).identity()["h2"] for scenario in config.scenarios} == {None}
+
+
 def test_numbers_in_exponent_form(tmp_path: Path) -> None:
     text = yaml.safe_dump(VALID).replace("hidden_size: 8", "learning_rate: 5e-4")
     assert dict(load_config(write(tmp_path, text)).scenarios[0].models)["mlp"].identity()["learning_rate"] == 5e-4

@@ -1,0 +1,117 @@
+"""What a driver runs: a study, published whole, or what there is of it."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from pipeline.config import Config, shown
+from pipeline.console import emit
+from pipeline.publish import is_published, publish, published_fault, refuse_namesake
+from pipeline.record import cost, record
+from pipeline.registry import RUNNERS
+from pipeline.stage_task import HIDDEN, StageTask, damaged, reporting
+from pipeline.tasks import Report, load_once
+
+
+class RunAll(luigi.Task):
+    """The study of one config, published: results.csv, figures/*.png, run.json and report.html under results/<config name>/."""
+
+    config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
+    experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
+    results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
+    runner = luigi.ChoiceParameter(choices=["", *RUNNERS], default="", description="local or docker, in place of the config's runner")
+    retry_count = 1
+    missing_json = "{}"
+
+    @cached_property
+    def study(self) -> Config:
+        return load_once(self.config, self.experiments)
+
+    @cached_property
+    def report(self) -> Report:
+        return Report(self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments, self.missing_json)
+
+    @property
+    def chosen_runner(self) -> str:
+        return self.runner or self.study.runner
+
+    @property
+    def folder(self) -> Path:
+        return shown(self.results / self.study.name)
+
+    @property
+    def missing(self) -> dict[str, Any]:
+        """The stages that the study goes without."""
+        return self.report.missing
+
+    def without(self, missing: Mapping[str, Any]) -> "Incomplete":
+        """The study without these stages."""
+        return Incomplete(self.config, self.experiments, self.results, self.runner, json.dumps(missing))
+
+    def stages(self) -> list[StageTask]:
+        """Every stage of the study, inputs first."""
+        return [*self.report.stages(), *self._page().values()]
+
+    def _page(self) -> dict[str, StageTask]:
+        return {} if self.report.label in self.missing else {"report.html": self.report}
+
+    def requires(self) -> list[StageTask]:
+        """What is published, and what else is damaged, though nobody may read it in this run."""
+        return [*self.published().values(), *(task for task in self.stages() if task.entry.fault())]
+
+    def published(self) -> dict[str, StageTask]:
+        """The files of the folder, and the stage each is the output of."""
+        figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
+        return {"results.csv": self.report.collect, **figures, **self._page()}
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {name: task.key for name, task in self.published().items()}
+
+    def is_published(self) -> bool:
+        """Whether the folder holds just this."""
+        return is_published(self.folder, self.keys)
+
+    def complete(self) -> bool:
+        """Raises ConfigError where the folder is another config's."""
+        refuse_namesake(self.folder, self.config, self.study.content)
+        return self.is_published() and not any(task.entry.fault() for task in self.stages())
+
+    def run(self) -> Iterator[list[StageTask]]:
+        """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""
+        with reporting("publish"):
+            if self.complete():
+                return
+            if again := damaged(self.published().values()):
+                yield again
+            sources = {name: task.entry.output for name, task in self.published().items()}
+            started, why = time.monotonic(), published_fault(self.folder)
+            publish(self.folder, sources, self.keys, self._record())
+            if why:
+                emit("done", "publish", seconds=time.monotonic() - started, why=why)
+
+    def _record(self) -> dict[str, Any]:
+        stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]
+        return {
+            **record(self.study, self.chosen_runner),
+            "config": os.path.relpath(self.config.resolve(), self.folder.resolve()),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "stages": stages,
+            "missing": self.missing,
+        }
+
+
+class Incomplete(RunAll):
+    """What there is of a study some of whose stages failed: one of fewer fits, figures or without report, so with keys of its own.
+
+    `missing_json`: {label of the stage: {"why": reason, "log": path below the results, or null}}.
+    """
+
+    missing_json = luigi.Parameter(visibility=HIDDEN)
