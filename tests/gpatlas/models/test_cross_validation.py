@@ -185,7 +185,7 @@ def test_simulated_populations_are_cross_validated_too(model: str, tmp_path: Any
     source = write_dataset(tmp_path, n_individuals=60, n_loci=12, n_qtl=10, rel_aa=(0.0, 1.0))
     table = fit_small(model, source, protocol="cross_validation", n_folds=3, **{name: QUICK[name] for name in QUICK if name not in SMALL})
     assert table["model"].tolist() == [name for name in MODELS[model].titles for _ in range(2)]
-    assert (table[["n_folds", "n_repeats", "n_train", "n_test"]] == [3, 1, 34 if MODELS[model].validates else 40, 60]).all(axis=None)
+    assert (table[["n_folds", "n_repeats", "n_train", "n_test"]] == [3, 1, 40, 60]).all(axis=None)
     assert np.isfinite(table[["pearson_r", "pearson_r_sd", "r_squared", "r_squared_sd"]]).all(axis=None)
     predictions = pd.read_csv(tmp_path / "table.predictions.csv")
     counts = predictions.groupby(["model", "trait"])["id"].nunique()
