@@ -19,8 +19,11 @@ from gpatlas.settings import SettingsError, build
 from gpatlas.stages import STAGES, Stage
 from gpatlas.version import __version__
 
-SOURCE_HELP = {
-    "from": "Folder, or tar archive, that holds the scenario's three text files.",
+SOURCE_HELP = {  # by stage, or by the name of its source
+    "import-alphasimr": "Folder, or tar archive, that holds the scenario's three text files.",
+    "import-plink": "PLINK's .bed file, its .bim and .fam beside it.",
+    "import-vcf": "VCF or BCF file (.vcf, .vcf.gz, .bcf).",
+    "import-table": "Table of genotypes, compressed or not, a row per individual or per locus.",
     "data": "Dataset file (HDF5).",
     "manifest": "List of the tables to collect (JSON).",
     "results": "Collected table (CSV).",
@@ -52,6 +55,8 @@ class Words(click.ParamType[tuple[str, ...]]):
 def _flag_type(annotation: Any) -> Any:
     """The click type of a settings field."""
     members = [member for member in get_args(annotation) if member is not NoneType]
+    if annotation is Path:
+        return click.Path(exists=True, dir_okay=False, path_type=Path)
     if get_origin(annotation) is Literal:
         return click.Choice(members)
     if get_origin(annotation) is tuple:
@@ -144,7 +149,7 @@ def _command(stage: Stage) -> click.Command:
 
     params: list[click.Parameter] = []
     if stage.source:
-        help_text = SOURCE_HELP[stage.source]
+        help_text = SOURCE_HELP.get(stage.name) or SOURCE_HELP[stage.source]
         params.append(
             click.Option([f"--{stage.source}", "source"], required=True, type=click.Path(exists=True, path_type=Path), help=help_text)
         )

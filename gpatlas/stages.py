@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gpatlas.data.settings import ImportSettings, SimulateSettings
+from gpatlas.data.settings import ImportPlinkSettings, ImportSettings, ImportTableSettings, ImportVcfSettings, SimulateSettings
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.models.registry import ARRAYS, MODELS, Model
 from gpatlas.report.settings import CollectSettings, ReportSettings
@@ -74,6 +74,9 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage("simulate", 1, SimulateSettings, "gpatlas.data.simulate:run", None, DATA, ARRAYS),
         Stage("import-alphasimr", 1, ImportSettings, "gpatlas.data.alphasimr:run", "from", DATA, ARRAYS),
+        Stage("import-plink", 1, ImportPlinkSettings, "gpatlas.data.plink:run", "from", DATA, ARRAYS),
+        Stage("import-vcf", 1, ImportVcfSettings, "gpatlas.data.vcf:run", "from", DATA, (*ARRAYS, "cyvcf2")),
+        Stage("import-table", 1, ImportTableSettings, "gpatlas.data.genotype_table:run", "from", DATA, ARRAYS),
         *map(_fit, MODELS.values()),
         Stage("collect", 1, CollectSettings, "gpatlas.report.collect:run", "manifest", TABLE, ("pandas",)),
         Stage("figure", 1, FigureSettings, "gpatlas.figures.draw:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
