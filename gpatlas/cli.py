@@ -13,7 +13,6 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from gpatlas.models.registry import further_tables
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, build
 from gpatlas.stages import STAGES, Stage
@@ -119,7 +118,7 @@ def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: 
 
     progress = Progress(stage.name)
     try:
-        earlier = tuple(stage.beside(out, name) for name in further_tables()) if stage.model else ()
+        earlier = stage.all_beside(out)
         _refuse_existing((out, *earlier), overwrite)
         progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
         _use_threads(values.get("threads"))
@@ -154,7 +153,7 @@ def _command(stage: Stage) -> click.Command:
             click.Option([f"--{stage.source}", "source"], required=True, type=click.Path(exists=True, path_type=Path), help=help_text)
         )
     params.append(click.Option(["--out"], required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write."))
-    replaced = "the file, and the tables beside it, where they exist" if stage.model else "the file where it exists"
+    replaced = "the file, and the tables beside it, where they exist" if stage.model or stage.tables else "the file where it exists"
     params.append(click.Option(["--overwrite"], is_flag=True, help=f"Replace {replaced}."))
     params += [_option(name, field) for name, field in stage.settings.model_fields.items()]
     return click.Command(stage.name, callback=callback, params=params, help=stage.settings.__doc__)
