@@ -18,7 +18,20 @@ from gpatlas.models.settings import FitSettings
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, Size, build, nearest
 
-SHORT = ("model", "trait", "trait_name", "pearson_r", "pearson_r_sd", "r_squared", "r_squared_sd", "rel_aa", "v_a_over_v_g", "n_train", "n_test", "seconds")
+SHORT = (
+    "model",
+    "trait",
+    "trait_name",
+    "pearson_r",
+    "pearson_r_sd",
+    "r_squared",
+    "r_squared_sd",
+    "rel_aa",
+    "v_a_over_v_g",
+    "n_train",
+    "n_test",
+    "seconds",
+)
 
 
 def load(path: str | Path) -> Population:
