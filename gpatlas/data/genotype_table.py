@@ -15,15 +15,15 @@ import numpy as np
 from gpatlas.data.cells import NUMBERS, CellError, Cells, Letters
 from gpatlas.data.genotypes import MISSING, ByteArray, Genotypes, blocks, pack_counts, unpack_counts
 from gpatlas.data.importing import import_population, loci_at_once
-from gpatlas.data.matching import Person
 from gpatlas.data.population import Loci
 from gpatlas.data.settings import ImportTableSettings
 from gpatlas.data.sources import SourceError
-from gpatlas.data.text_tables import TextTable
+from gpatlas.data.text_tables import Person, TextTable
 from gpatlas.progress import Progress
 
 PLACE = re.compile(r"(?:^|[_.:-])(chr(?:[0-9]+[A-Z]?|[IVX]+|[XYZWM]|MT))[_.:-]([0-9]+)(?=$|[_.:-])")  # in a locus's name
 CHROMOSOME, POSITION = frozenset({"chromosome", "chrom", "chr"}), frozenset({"position", "pos", "bp"})  # columns, where rows are loci
+RAW = ("PAT", "MAT", "SEX", "PHENOTYPE")  # columns of PLINK's .raw that are no loci
 EXAMPLES = 3
 
 
@@ -38,20 +38,21 @@ class GenotypeTable:
     def __init__(self, path: Path, orientation: str, ids: frozenset[str]) -> None:
         self.path, self._table = path, TextTable.open(path)
         self.skipped: Counter[str] = Counter()
-        self._rows = [(line, fields[0].strip()) for line, fields in self._table.rows()]
-        if not self._rows:
+        named = self._table.columns(None)
+        rows = [(line, named.person(fields)) for line, fields in self._table.rows()]
+        if not rows:
             raise SourceError(f"{path}: has no row below its header")
-        self._by_loci = self._found_orientation(ids) if orientation == "auto" else orientation == "loci"
-        header = self._table.header
-        columns = list(self._table.columns(header[0]).values.items())
+        self._lines, down = [line for line, _ in rows], [person for _, person in rows]
+        self._by_loci = self._found_orientation(down, ids) if orientation == "auto" else orientation == "loci"
         self._place = {
-            kind: next((column for name, column in columns if self._by_loci and name.casefold() in kind), None)
+            kind: next((column for name, column in named.values.items() if self._by_loci and name.casefold() in kind), None)
             for kind in (CHROMOSOME, POSITION)
         }
-        self._columns = [column for _, column in columns if column not in self._place.values()]
-        across, down = [header[column] for column in self._columns], [name for _, name in self._rows]
-        self.people = [Person(name) for name in (across if self._by_loci else down)]
-        self._loci = down if self._by_loci else across
+        others = {*self._place.values(), *(named.values.get(name) for name in RAW if named.family is not None)}
+        self._columns = [column for column in named.values.values() if column not in others]
+        across = [Person(self._table.header[column]) for column in self._columns]
+        self.people = across if self._by_loci else down
+        self._loci = [person.id for person in (down if self._by_loci else across)]
         self._places: list[tuple[str, int]] = [_place_in(name) for name in self._loci]
         self._cells, self._letters = Cells(), Letters(len(self._loci))
         self._packed = self._read()
@@ -59,7 +60,7 @@ class GenotypeTable:
         self._handed_out = 0
 
     def where(self, row: int) -> str:
-        return f"{self.path}, line 1, column {self._columns[row] + 1}" if self._by_loci else f"{self.path}, line {self._rows[row][0]}"
+        return f"{self.path}, line 1, column {self._columns[row] + 1}" if self._by_loci else f"{self.path}, line {self._lines[row]}"
 
     def done(self) -> tuple[int, int]:
         return self._handed_out, len(self._loci)
@@ -75,10 +76,11 @@ class GenotypeTable:
             self._handed_out = part.stop
             yield self._later_letter(counts, part), self._described(part)
 
-    def _found_orientation(self, ids: frozenset[str]) -> bool:
+    def _found_orientation(self, rows: list[Person], ids: frozenset[str]) -> bool:
         """Whether rows are loci."""
-        down, across = [name for _, name in self._rows], list(self._table.header[1:])
-        of_rows, of_columns = (sum(name in ids for name in names) for names in (down, across))
+        down, across = [person.id for person in rows], list(self._table.header[1:])
+        of_rows = sum(person.id in ids or person.joined in ids for person in rows)
+        of_columns = sum(name in ids for name in across)
         if bool(of_rows) == bool(of_columns):
             found = f"of both {of_rows} rows and {of_columns} columns" if of_rows else "neither of rows nor of columns"
             raise SourceError(
@@ -90,7 +92,7 @@ class GenotypeTable:
 
     def _read(self) -> ByteArray:
         """All calls (rows, bytes), rows and columns as in the file; of letters, counts of the `second`."""
-        packed = np.empty((len(self._rows), -(-len(self._columns) // 4)), np.uint8)
+        packed = np.empty((len(self._lines), -(-len(self._columns) // 4)), np.uint8)
         pick = itemgetter(*self._columns) if len(self._columns) > 1 else lambda fields: (fields[self._columns[0]],)
         for row, (line, fields) in enumerate(self._table.rows()):
             try:

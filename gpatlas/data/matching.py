@@ -4,28 +4,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from gpatlas.data.sources import SourceError
-from gpatlas.data.text_tables import FAMILY, INDIVIDUAL, TextTable
+from gpatlas.data.text_tables import FAMILY, INDIVIDUAL, Person, open_individuals
 
 NO_FAMILY = "0"  # PLINK's word
 EXAMPLES = 3
-
-
-class Person(NamedTuple):
-    """How a file names an individual; `family`: PLINK's FID, None in files that have none."""
-
-    id: str
-    family: str | None = None
-
-    @property
-    def joined(self) -> str | None:
-        """FID_IID, as PLINK writes it into files that have one id."""
-        return None if self.family is None else f"{self.family}_{self.id}"
-
-    def __str__(self) -> str:
-        return repr(self.id) if self.family in (None, self.id) else f"{self.id!r} of family {self.family!r}"
 
 
 class People(Protocol):
@@ -50,12 +35,11 @@ class IndividualTable:
     @classmethod
     def read(cls, path: Path, id_column: str | None, chosen: Sequence[str] | None = None) -> "IndividualTable":
         """All columns, or those `chosen`. SourceError where an individual is there twice or has no id."""
-        table = TextTable.open(path)
-        columns = table.columns(id_column)
+        table, columns = open_individuals(path, id_column)
         people, lines = [], []
         values: dict[str, list[str]] = {name: [] for name in (columns.values if chosen is None else chosen)}
         for line, fields in table.rows():
-            person = Person(fields[columns.id].strip(), None if columns.family is None else fields[columns.family].strip())
+            person = columns.person(fields)
             if not person.id:
                 raise SourceError(f"{path}, line {line}: the individual has no id")
             people.append(person)

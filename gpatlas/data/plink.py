@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from gpatlas.data.genotypes import MISSING, TWO_BITS, ByteArray, blocks
 from gpatlas.data.importing import import_population, loci_at_once
-from gpatlas.data.matching import Person
 from gpatlas.data.population import Loci
 from gpatlas.data.settings import ImportPlinkSettings
 from gpatlas.data.sources import SourceError
-from gpatlas.data.text_tables import open_text, plink_files
+from gpatlas.data.text_tables import Person, open_text, plink_files
 from gpatlas.progress import Progress
 
 MAGIC, LOCUS_MAJOR, INDIVIDUAL_MAJOR = b"\x6c\x1b", b"\x01", b"\x00"

@@ -6,10 +6,11 @@ Standard library only on purpose: the driver fingerprints files and lists traits
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gpatlas.data.sources import BROKEN, OPENERS, SourceError
 from gpatlas.settings import nearest
@@ -37,11 +38,29 @@ def plink_files(bed: Path) -> tuple[Path, Path, Path]:
 
 def trait_names(phenotypes: Path, id_column: str | None = None, group_column: str | None = None) -> tuple[str, ...]:
     """The columns of a phenotype table that are traits: all but the ids and the group."""
-    table = TextTable.open(phenotypes)
-    columns = table.columns(id_column)
+    _, columns = open_individuals(phenotypes, id_column)
     if group_column is not None and group_column not in columns.values:
         raise SourceError(f"{phenotypes}: has no column {group_column!r} for the groups{nearest(group_column, list(columns.values))}")
     return tuple(name for name in columns.values if name != group_column)
+
+
+def open_individuals(path: Path, id_column: str | None) -> "tuple[TextTable, Columns]":
+    """A table with a row per individual, and its columns. SourceError where it starts with an individual instead of column names."""
+    table = TextTable.open(path)
+    columns = table.columns(id_column)
+    value = next((name for name in columns.values if name in MISSING_VALUES or _is_value(name)), None)
+    if value is not None:
+        raise SourceError(f"{path}, line 1: {value!r} is a value, not the name of a column; a table starts with a line of column names")
+    return table, columns
+
+
+def _is_value(name: str) -> bool:
+    """Whether it is a number that nobody takes for a name: not a year."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return not name.isdecimal()
 
 
 @contextmanager
@@ -64,6 +83,21 @@ def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
             raise SourceError(f"{path}: compressed file is cut short or broken: {error}") from error
 
 
+class Person(NamedTuple):
+    """How a file names an individual; `family`: PLINK's FID, None in files that have none."""
+
+    id: str
+    family: str | None = None
+
+    @property
+    def joined(self) -> str | None:
+        """FID_IID, as PLINK writes it into files that have one id."""
+        return None if self.family is None else f"{self.family}_{self.id}"
+
+    def __str__(self) -> str:
+        return repr(self.id) if self.family in (None, self.id) else f"{self.id!r} of family {self.family!r}"
+
+
 @dataclass(frozen=True)
 class Columns:
     """Where a table has the ids of its individuals and, in PLINK's form, of their families; `values`: its other columns, by name."""
@@ -71,6 +105,10 @@ class Columns:
     id: int
     family: int | None
     values: dict[str, int]
+
+    def person(self, fields: Sequence[str]) -> Person:
+        """Whose row these fields are."""
+        return Person(fields[self.id].strip(), None if self.family is None else fields[self.family].strip())
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 
 from gpatlas.data.genotypes import MISSING, ByteArray
 from gpatlas.data.importing import import_population, loci_at_once
-from gpatlas.data.matching import Person
 from gpatlas.data.population import Loci
 from gpatlas.data.settings import ImportVcfSettings
 from gpatlas.data.sources import SourceError
+from gpatlas.data.text_tables import Person
 from gpatlas.progress import Progress
 
 NO_CALL, NO_ALLELE = -1, -2  # as cyvcf2 has them; the second fills up calls of lower ploidy
