@@ -13,14 +13,16 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from gpatlas.models.registry import further_tables
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, build
 from gpatlas.stages import STAGES, Stage
 from gpatlas.version import __version__
 
-SOURCE_HELP = {
-    "from": "Folder, or tar archive, that holds the scenario's three text files.",
+SOURCE_HELP = {  # by stage, or by the name of its source
+    "import-alphasimr": "Folder, or tar archive, that holds the scenario's three text files.",
+    "import-plink": "PLINK's .bed file, its .bim and .fam beside it.",
+    "import-vcf": "VCF or BCF file (.vcf, .vcf.gz, .bcf).",
+    "import-table": "Table of genotypes, compressed or not, a row per individual or per locus.",
     "data": "Dataset file (HDF5).",
     "manifest": "List of the tables to collect (JSON).",
     "results": "Collected table (CSV).",
@@ -52,6 +54,8 @@ class Words(click.ParamType[tuple[str, ...]]):
 def _flag_type(annotation: Any) -> Any:
     """The click type of a settings field."""
     members = [member for member in get_args(annotation) if member is not NoneType]
+    if annotation is Path:
+        return click.Path(exists=True, dir_okay=False, path_type=Path)
     if get_origin(annotation) is Literal:
         return click.Choice(members)
     if get_origin(annotation) is tuple:
@@ -114,7 +118,7 @@ def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: 
 
     progress = Progress(stage.name)
     try:
-        earlier = tuple(stage.beside(out, name) for name in further_tables()) if stage.model else ()
+        earlier = stage.all_beside(out)
         _refuse_existing((out, *earlier), overwrite)
         progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
         _use_threads(values.get("threads"))
@@ -144,12 +148,12 @@ def _command(stage: Stage) -> click.Command:
 
     params: list[click.Parameter] = []
     if stage.source:
-        help_text = SOURCE_HELP[stage.source]
+        help_text = SOURCE_HELP.get(stage.name) or SOURCE_HELP[stage.source]
         params.append(
             click.Option([f"--{stage.source}", "source"], required=True, type=click.Path(exists=True, path_type=Path), help=help_text)
         )
     params.append(click.Option(["--out"], required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write."))
-    replaced = "the file, and the tables beside it, where they exist" if stage.model else "the file where it exists"
+    replaced = "the file, and the tables beside it, where they exist" if stage.model or stage.tables else "the file where it exists"
     params.append(click.Option(["--overwrite"], is_flag=True, help=f"Replace {replaced}."))
     params += [_option(name, field) for name, field in stage.settings.model_fields.items()]
     return click.Command(stage.name, callback=callback, params=params, help=stage.settings.__doc__)

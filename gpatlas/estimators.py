@@ -3,7 +3,8 @@
     from sklearn.model_selection import cross_val_score
     cross_val_score(gpatlas.Ridge(), X, y, cv=10)
 
-X holds the alleles 0 and 1 of haploid individuals, (n, n_loci); y one trait, (n,), or several, (n, T), in any unit.
+X holds how often an individual has the counted allele, (n, n_loci): 0 or 1 of haploids, 0, 1 or 2 of diploids, NaN where a call is
+missing; y one trait, (n,), or several, (n, T), in any unit.
 """
 
 from functools import cache
@@ -14,7 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gpatlas.data.genotypes import FloatArray, Genotypes
+from gpatlas.data.genotypes import MISSING, FloatArray, Genotypes, pack, pack_counts
 from gpatlas.fit import check_size
 from gpatlas.models.contract import Fitted, Part
 from gpatlas.models.evaluation import fit_scaled
@@ -31,7 +32,8 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
     """What the estimators share. Fitted, an estimator has
 
     fitted_ : what the fit returned, name to `gpatlas.models.contract.Fitted`; the last one predicts
-    coef_ : additive effects per allele, (n_loci,) or (T, n_loci), where the model has such
+    coef_ : additive effects per counted allele, (n_loci,) or (T, n_loci), where the model has such
+    highest_ : the largest count in X, 1 or 2
     tables_ : further tables by name (pairs found, trials, …), pandas DataFrames; loci and traits are numbered from 1, so that locus 1 is
         X[:, 0], and `effect` of a pair is that of x_1·x_2 with x = 2·allele − 1
     n_features_in_ : number of loci
@@ -40,13 +42,14 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
     model: Model
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit to alleles X (n, n_loci), each 0 or 1, and phenotypes y, (n,) or (n, T).
+        """Fit to counts X (n, n_loci) of alleles, 0 to 2 or NaN, and phenotypes y, (n,) or (n, T).
 
         A model that chooses by a validation part takes 15 % of the individuals for it, drawn by `seed`. Results of networks depend on the
-        number of threads, so give threads=1 beside n_jobs. Raises ValueError for values that
-        are missing, alleles other than 0 and 1, fewer than four individuals, and settings that are wrong.
+        number of threads, so give threads=1 beside n_jobs. Raises ValueError for
+        phenotypes that are missing, counts other than 0, 1 and 2, fewer than four individuals, and settings that are wrong.
         """
-        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=FEWEST)
+        X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=FEWEST, ensure_all_finite="allow-nan")
+        self.highest_ = 2 if (X == 2).any() else 1
         settings = build(self.model.settings, {"protocol": "holdout", **self.get_params()})
         everyone = Part(self._genotypes(X), np.asarray(y, dtype=np.float64).reshape(len(y), -1))
         check_size(self.model, settings, Size(len(X), self.n_features_in_, everyone.phenotypes.shape[1]), "X")
@@ -56,13 +59,14 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         self.fitted_: dict[str, Fitted] = fit_scaled(self.model, settings, train, validation, scale, _Silent())
         self.tables_ = {name: table for one in self.fitted_.values() for name, table in one.tables.items()}
         if (coefficients := self._predicting.coefficients) is not None:
-            self.coef_ = coefficients[:, 0] if self._one_trait else coefficients.T
+            per_allele = coefficients / self.highest_
+            self.coef_ = per_allele[:, 0] if self._one_trait else per_allele.T
         return self
 
     def predict(self, X: Any) -> FloatArray:
-        """Phenotypes of the alleles X (n, n_loci), in the unit of the y that was fitted: (n,), or (n, T) for several traits."""
+        """Phenotypes of the counts X (n, n_loci), in the unit of the y that was fitted: (n,), or (n, T) for several traits."""
         check_is_fitted(self, "fitted_")
-        X = validate_data(self, X, reset=False)
+        X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
         predicted = self._predicting.predict(self._genotypes(X))
         return predicted[:, 0] if self._one_trait else predicted
 
@@ -80,11 +84,21 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         return list(self.fitted_.values())[-1]
 
     def _genotypes(self, X: Any) -> Genotypes:
-        wrong = np.argwhere((X != 0) & (X != 1))
+        missing = np.isnan(X)
+        wrong = np.argwhere((X != 0) & (X != 1) & (X != self.highest_) & ~missing)
         if len(wrong):
             row, column = wrong[0]
-            raise ValueError(f"X[{row}, {column}] is {X[row, column]!s}: every value must be an allele, 0 or 1")
-        return Genotypes.of(np.asarray(X, dtype=np.uint8))
+            allowed = "0, 1, 2 or NaN" if self.highest_ == 2 else "0, 1 or NaN, as in the X that was fitted"
+            raise ValueError(f"X[{row}, {column}] is {X[row, column]!s}: every value must be a count of alleles, {allowed}")
+        counts = np.where(missing, MISSING, X).astype(np.uint8)
+        if self.highest_ == 1 and not missing.any():
+            return Genotypes(pack(counts), counts.shape[1])
+        return Genotypes(pack_counts(counts), counts.shape[1], 2, self.highest_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 class _Silent:

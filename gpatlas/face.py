@@ -18,7 +18,20 @@ from gpatlas.models.settings import FitSettings
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, Size, build, nearest
 
-SHORT = ("model", "trait", "pearson_r", "rel_aa", "v_a_over_v_g", "n_train", "n_test", "seconds")
+SHORT = (
+    "model",
+    "trait",
+    "trait_name",
+    "pearson_r",
+    "pearson_r_sd",
+    "r_squared",
+    "r_squared_sd",
+    "rel_aa",
+    "v_a_over_v_g",
+    "n_train",
+    "n_test",
+    "seconds",
+)
 
 
 def load(path: str | Path) -> Population:
@@ -52,6 +65,8 @@ def compare(
     models: str | Sequence[str] | Mapping[str, Mapping[str, Any] | None],
     protocol: str = "holdout",
     *,
+    n_folds: int = 10,
+    n_repeats: int = 1,
     seed: int = 1,
     every_column: bool = False,
 ) -> pd.DataFrame:
@@ -59,7 +74,8 @@ def compare(
 
     `data`: a population, or the path of a dataset file. `models`: names of the registry, or names with their settings, as in a
     config: {"ridge": None, "mlp": {"hidden_size": 64}}. `protocol`: 'holdout' (one test part, which every model shares and which
-    is used once) or 'paper' (the study's choices). Columns: `pearson_r` is the correlation of prediction and phenotype in the test
+    is used once), 'cross_validation' (with `n_folds` and `n_repeats`: every individual is predicted by a fit that never saw it, whole groups
+    together), or 'paper' (the study's choices). Columns: `pearson_r` is the correlation of prediction and phenotype in the test
     part, 0 where a model found nothing and predicts one value for all; `seconds` those of the fit and its scores; `every_column`:
     all that `results.csv` has.
 
@@ -67,9 +83,14 @@ def compare(
     """
     population = data if isinstance(data, Population) else load(data)
     named = models if isinstance(models, Mapping) else dict.fromkeys([models] if isinstance(models, str) else models)
-    chosen = _chosen(named, {"protocol": protocol, "seed": seed})
+    chosen = _chosen(named, {"protocol": protocol, "n_folds": n_folds, "n_repeats": n_repeats, "seed": seed})
     for model, settings in chosen:
-        check_size(model, settings, Size(population.n_individuals, population.n_loci, population.n_traits), population.name)
+        check_size(
+            model,
+            settings,
+            Size(population.n_individuals, population.n_loci, population.n_traits, population.genotypes.bits),
+            population.name,
+        )
     rows = []
     for model, settings in chosen:
         progress = _progress(model.title)

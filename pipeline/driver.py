@@ -27,11 +27,11 @@ from pipeline.faults import ConfigError
 from pipeline.machine import limit
 from pipeline.plan import Plan
 from pipeline.registry import RUNNERS
+from pipeline.run_all import RunAll
 from pipeline.runners import PROJECT, RunnerError
 from pipeline.scheduler import NoScheduler, declared, kept_informed
 from pipeline.session import set_driver
 from pipeline.stage_task import StageTask, git_commit
-from pipeline.tasks import RunAll
 
 LUIGI_CFG = PROJECT / "luigi.cfg"
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130

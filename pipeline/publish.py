@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpatlas.report.settings import COLLECTED_TABLES
 from pipeline.faults import ConfigError
 from pipeline.store import damage, file_facts, locked, read_json, sealed, write_json
 
 RUN, FIGURES = "run.json", "figures"
+TABLES = {f"{table}.csv" for table in COLLECTED_TABLES}
 
 
 def is_published(folder: Path, keys: Mapping[str, str]) -> bool:
@@ -46,7 +48,8 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
         for name, source in sources.items():
             _copy(source, folder / name)
         for name in names.keys() - sources.keys():
-            (folder / FIGURES / Path(name).name).unlink(missing_ok=True)  # whatever the list says, nothing elsewhere
+            stale = folder / (name if name in TABLES else f"{FIGURES}/{Path(name).name}")  # whatever the list says, nothing elsewhere
+            stale.unlink(missing_ok=True)
         published = {name: {"key": keys[name], **file_facts(folder / name)} for name in sources}
         write_json(folder / RUN, sealed({**record, "published": published}))
 

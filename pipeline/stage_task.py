@@ -104,6 +104,10 @@ class StageTask(luigi.Task):
         """The one file or folder that the stage's command reads; `folder` is the output folder."""
         raise NotImplementedError
 
+    def reads(self, folder: Path) -> set[Path]:
+        """All that the command reads."""
+        return {source} if (source := self.source(folder)) else set()
+
     @property
     def label(self) -> str:
         return f"{self.folder} {self.name}"
@@ -205,9 +209,9 @@ class StageTask(luigi.Task):
 
     def _job(self, folder: Path, out: Path | str) -> Job:
         source = self.source(folder) if self.stage.source else None
-        read = [f"--{self.stage.source}", str(source)] if source else []
+        read = (f"--{self.stage.source}", str(source)) if source else ()
         arguments = (self.stage.command, *read, "--out", str(out), *self.stage.flags(self.settings))
-        reads = {self.results, source} if source and not source.is_relative_to(self.results) else {self.results}
+        reads = {self.results, *(path for path in self.reads(folder) if not path.is_relative_to(self.results))}
         return Job(self.stage, arguments, folder, tuple(sorted(reads)), self.needs, {"task": self.label, "key": self.key})
 
     def _repeat(self, folder: Path) -> str:

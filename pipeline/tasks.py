@@ -1,14 +1,11 @@
-"""The whole graph: simulate (or import) → fit → collect → figure → report → RunAll.
+"""The stages of the graph: simulate (or import) → fit → collect → figure → report.
 
 Every task carries all it needs as parameters, so two drivers with the same config name the same tasks and share the
 work, and the scheduler's web view shows what each task is.
 """
 
 import json
-import os
-import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,24 +15,23 @@ import luigi
 from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.report.run_record import FigureFile, RunRecord, StageRecord
-from gpatlas.report.settings import CollectSettings, ReportSettings
-from gpatlas.settings import Settings, Size, build
-from gpatlas.stages import FITS, SIMULATE_ALPHASIMR, STAGES
+from gpatlas.report.settings import COLLECTED_TABLES, CollectSettings, ReportSettings
+from gpatlas.settings import Settings, build
+from gpatlas.stages import DATA, FITS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load_config, shown
-from pipeline.console import emit
+from pipeline.data_spec import DataSpec, given
 from pipeline.grid import Scenario
-from pipeline.publish import is_published, publish, published_fault, refuse_namesake
+from pipeline.own import OwnScenario
 from pipeline.record import command, cost, record
-from pipeline.registry import RUNNERS
 from pipeline.session import session
-from pipeline.stage_task import HIDDEN, StageTask, damaged, reporting
+from pipeline.stage_task import HIDDEN, StageTask
 from pipeline.store import canonical, short_hash, write_json
 
-DATA_STAGES = {stage.name: stage for stage in (STAGES["simulate"], STAGES["import-alphasimr"], SIMULATE_ALPHASIMR)}
+DATA_STAGES = {stage.name: stage for stage in (*STAGES.values(), SIMULATE_ALPHASIMR) if stage.output == DATA}
 
 
 class Data(StageTask):
-    """Simulate or import one scenario's dataset file. `data`: stage, settings, source and fingerprint of it, as JSON."""
+    """Simulate or import one scenario's dataset file. `data`: a DataSpec, written."""
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
@@ -43,34 +39,37 @@ class Data(StageTask):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        spec = json.loads(self.data)
-        self.stage = DATA_STAGES[spec["stage"]]
-        self.settings = build(self.stage.settings, spec["settings"])
-        self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", Size(*spec["size"])
-        self._source, self._fingerprint = spec["source"], spec["fingerprint"]
+        self.spec = DataSpec.read(self.data)
+        self.stage = DATA_STAGES[self.spec.stage]
+        self.settings = build(self.stage.settings, self.spec.settings)
+        self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", self.spec.size
 
     def input_keys(self) -> dict[str, str]:
-        return {"files": self._fingerprint} if self._source else {}
+        return self.spec.fingerprints
 
     def source(self, folder: Path) -> Path | None:
-        return Path(self._source) if self._source else None
+        return Path(self.spec.reads[0]) if self.spec.reads else None
+
+    def reads(self, folder: Path) -> set[Path]:
+        return set(map(Path, self.spec.reads))
 
 
 class Fit(StageTask):
-    """Fit one model to one scenario. `settings_json`: the model's settings."""
+    """Fit one model to one scenario. `settings_json`: the model's settings; `traits`: the store's name for those that it fits."""
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
     data = luigi.Parameter(visibility=HIDDEN)
     model = luigi.Parameter()
     settings_json = luigi.Parameter(visibility=HIDDEN)
+    traits = luigi.Parameter(default="")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stage = FITS[self.model]
         self.settings = build(self.stage.settings, json.loads(self.settings_json))
         self.dataset = Data(self.results, self.runner, self.memory_gb, self.experiment, self.scenario, self.data)
-        self.name, self.folder, self.size = self.model, self.dataset.folder, self.dataset.size
+        self.name, self.folder, self.size = self.model, "/".join(filter(None, [self.dataset.folder, self.traits])), self.dataset.size
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"data": self.dataset}
@@ -104,28 +103,24 @@ class Collect(StudyTask):
     stage, settings, name = STAGES["collect"], CollectSettings(), "results"
 
     @cached_property
-    def fits(self) -> list[tuple[Scenario, Fit]]:
-        return [(scenario, fit) for scenario in self.study.scenarios for fit in self._fits_of(scenario)]
+    def fits(self) -> list[tuple[Scenario | OwnScenario, Fit]]:
+        return [(population, fit) for population in self.study.populations for fit in self._fits_of(population)]
 
-    def _fits_of(self, scenario: Scenario) -> Iterator[Fit]:
-        data = canonical(
-            {
-                "stage": self.study.stage.name,
-                "settings": _given(self.study.data_settings(scenario)),
-                "source": str(self.study.source) if self.study.source else None,
-                "fingerprint": self.study.fingerprint(scenario),
-                "size": [scenario.simulation.n_individuals, scenario.simulation.n_loci, scenario.n_traits],
-            }
-        )
-        for model, settings in scenario.models:
-            where = (self.results, self.runner, self.memory_gb, scenario.experiment, scenario.name)
-            yield Fit(*where, data, model, canonical(_given(settings)))
+    def _fits_of(self, population: Scenario | OwnScenario) -> Iterator[Fit]:
+        data = self.study.data(population).written()
+        where = (self.results, self.runner, self.memory_gb, population.experiment, population.name)
+        for model, settings, traits in population.fits():
+            yield Fit(*where, data, model, canonical(given(settings)), traits)
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {f"{fit.folder}/{fit.model}": fit for _, fit in self.fits}
 
     def prepare(self, folder: Path) -> None:
-        write_json(self.source(folder), [{"table": str(fit.entry.output), "columns": _columns(scenario)} for scenario, fit in self.fits])
+        write_json(self.source(folder), [_listed(population, fit) for population, fit in self.fits])
+
+    def tables(self) -> list[str]:
+        """What it has collected beside the results; none as long as it has not run."""
+        return [table for table in self.stage.tables if self.stage.beside(self.entry.output, table).exists()]
 
     def source(self, folder: Path) -> Path:
         return folder / "manifest.json"
@@ -203,82 +198,16 @@ class Report(StudyTask):
         return folder / "run.json"
 
 
-class RunAll(luigi.Task):
-    """The study of one config, published: results.csv, figures/*.png, run.json and report.html under results/<config name>/."""
-
-    config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
-    experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
-    results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
-    runner = luigi.ChoiceParameter(choices=["", *RUNNERS], default="", description="local or docker, in place of the config's runner")
-    retry_count = 1
-
-    @cached_property
-    def study(self) -> Config:
-        return load_once(self.config, self.experiments)
-
-    @cached_property
-    def report(self) -> Report:
-        return Report(self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments)
-
-    @property
-    def chosen_runner(self) -> str:
-        return self.runner or self.study.runner
-
-    @property
-    def folder(self) -> Path:
-        return shown(self.results / self.study.name)
-
-    def stages(self) -> list[StageTask]:
-        """Every stage of the study, inputs first."""
-        return [*self.report.stages(), self.report]
-
-    def requires(self) -> list[StageTask]:
-        """What is published, and what else is damaged, though nobody may read it in this run."""
-        return [*self.published().values(), *(task for task in self.stages() if task.entry.fault())]
-
-    def published(self) -> dict[str, StageTask]:
-        """The files of the folder, and the stage each is the output of."""
-        figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
-        return {"results.csv": self.report.collect, **figures, "report.html": self.report}
-
-    @property
-    def keys(self) -> dict[str, str]:
-        return {name: task.key for name, task in self.published().items()}
-
-    def complete(self) -> bool:
-        """Raises ConfigError where the folder is another config's."""
-        refuse_namesake(self.folder, self.config, self.study.content)
-        return is_published(self.folder, self.keys) and not any(task.entry.fault() for task in self.stages())
-
-    def run(self) -> Iterator[list[StageTask]]:
-        """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""
-        with reporting("publish"):
-            if self.complete():
-                return
-            if again := damaged(self.published().values()):
-                yield again
-            sources = {name: task.entry.output for name, task in self.published().items()}
-            started, why = time.monotonic(), published_fault(self.folder)
-            publish(self.folder, sources, self.keys, self._record())
-            if why:
-                emit("done", "publish", seconds=time.monotonic() - started, why=why)
-
-    def _record(self) -> dict[str, Any]:
-        stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]
-        return {
-            **record(self.study, self.chosen_runner),
-            "config": os.path.relpath(self.config.resolve(), self.folder.resolve()),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "stages": stages,
-        }
-
-
-def _given(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude_none=True)
-
-
-def _columns(scenario: Scenario) -> dict[str, Any]:
-    return {"experiment": scenario.experiment, "scenario": scenario.name, "replicate": scenario.replicate}
+def _listed(population: Scenario | OwnScenario, fit: Fit) -> dict[str, Any]:
+    """A fit, as the manifest lists it. Named loci and pairs are imported populations' alone."""
+    columns = {"experiment": population.experiment, "scenario": population.name, "replicate": population.replicate}
+    tables = COLLECTED_TABLES if isinstance(population, OwnScenario) else ("predictions",)
+    paths = {table: fit.stage.beside(fit.entry.output, table) for table in tables}
+    return {
+        "table": str(fit.entry.output),
+        "columns": columns,
+        "beside": {table: str(path) for table, path in paths.items() if path.exists()},
+    }
 
 
 @lru_cache

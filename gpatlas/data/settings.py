@@ -1,7 +1,8 @@
 """The settings of the simulators and importers, and the sizes that follow from them."""
 
 import math
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -70,6 +71,34 @@ class ImportSettings(Settings):
     rel_aa: tuple[Annotated[Float, Field(ge=0)], ...] | None = Field(None, description="rel_aa of every trait, which the files do not tell")
     h2: Float = Field(0.999, description="heritability the data were simulated with, which the files do not tell", gt=0, le=1)
     allow_unexplained: Bool = Field(False, description="keep phenotypes that the effects do not explain; genetic values are then left out")
+
+
+class OwnDataSettings(Settings):
+    """A population of one's own: which phenotypes, covariates and loci are taken. Loci are judged on the individuals that are imported."""
+
+    resources: ClassVar[frozenset[str]] = Settings.resources | {"phenotypes", "covariates"}  # files; their content decides, not their names
+
+    phenotypes: Path = Field(description="table with a row per individual: its id, traits, and the group where there are any")
+    covariates: Path | None = Field(None, description="table with a row per individual: its id, and numbers or levels of factors")
+    id_column: str | None = Field(None, description="column with the ids; left out, the first one, or FID and IID", min_length=1)
+    group_column: str | None = Field(None, description="column of the phenotypes with the family, cage or the like", min_length=1)
+    traits: tuple[str, ...] | None = Field(None, description="columns that are traits; left out, all but ids and group", min_length=1)
+    min_maf: Float = Field(0.0, description="loci with a lower frequency of the rarer allele are left out", ge=0, le=0.5)
+    max_missing: Float = Field(1.0, description="loci with a larger share of missing calls are left out", ge=0, le=1)
+
+
+class ImportPlinkSettings(OwnDataSettings):
+    """Import genotypes from PLINK 1 files (.bed, .bim, .fam). They count allele A1, the fifth column of the .bim."""
+
+
+class ImportVcfSettings(OwnDataSettings):
+    """Import genotypes from a VCF or BCF file. They count the ALT allele; sites with several of them are left out."""
+
+
+class ImportTableSettings(OwnDataSettings):
+    """Import genotypes from a table: counts 0, 1, 2, alleles 0, 1, or letters, of which the alphabetically later one is counted."""
+
+    orientation: Literal["auto", "individuals", "loci"] = Field("auto", description="what the rows are; auto: found by the ids")
 
 
 def n_qtl_for(n_individuals: int, qtl_pairs_per_individual: float) -> int:

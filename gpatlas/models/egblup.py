@@ -11,6 +11,7 @@ import numpy as np
 from gpatlas.data.genotypes import FloatArray, Genotypes, blocks
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.encoder import BLOCK_SIZE, Encoder
+from gpatlas.models.heritability import heritability_columns
 from gpatlas.models.registry import EgblupSettings
 from gpatlas.models.ridge import OfIndividuals, eigen, leave_one_out, penalties
 
@@ -20,14 +21,19 @@ LOCUS_BLOCK = 1024  # loci held unpacked; a multiple of 8
 def fit(train: Part, validation: Part, settings: EgblupSettings, progress: FitProgress) -> dict[str, Fitted]:
     """EG-BLUP on the training individuals."""
     egblup = EgblupFit.fit(train, settings, progress)
-    return {"egblup": Fitted(egblup.predict, columns={"penalty": egblup.penalty, "epistatic_weight": egblup.epistatic_weight})}
+    return {
+        "egblup": Fitted(
+            egblup.predict, columns={"penalty": egblup.penalty, "epistatic_weight": egblup.epistatic_weight, **egblup.heritability}
+        )
+    }
 
 
 @dataclass(frozen=True)
 class EgblupFit:
     """`additive` and `epistatic` (n, T): what each of the `trained` individuals' relationships adds to a genetic value.
 
-    `intercept` (T,); `penalty` and `epistatic_weight` (T,): those chosen for each trait.
+    `intercept` (T,); `penalty` and `epistatic_weight` (T,): those chosen for each trait. `heritability`: columns, by the
+    kernel chosen for each trait, under cross-validation.
     """
 
     trained: Genotypes
@@ -37,6 +43,7 @@ class EgblupFit:
     intercept: FloatArray
     penalty: FloatArray
     epistatic_weight: FloatArray
+    heritability: dict[str, FloatArray]
 
     @classmethod
     def fit(cls, train: Part, settings: EgblupSettings, progress: FitProgress) -> "EgblupFit":
@@ -52,7 +59,7 @@ class EgblupFit:
         scales = [centre_and_scale(kernel) for kernel in kernels]
         mean, tried = train.phenotypes.mean(axis=0), penalties(settings)
         best, penalty, chosen = np.full(n_traits, np.inf), np.zeros(n_traits), np.zeros(n_traits)
-        duals = np.zeros((n, n_traits))
+        duals, heritability = np.zeros((n, n_traits)), dict[str, FloatArray]()
         for number, weight in enumerate(settings.epistatic_weights, 1):
             components = OfIndividuals(*eigen((1 - weight) * kernels[0] + weight * kernels[1], n))
             projected = components.project(train.phenotypes - mean)
@@ -61,9 +68,12 @@ class EgblupFit:
             best[better], chosen[better] = errors.min(axis=1)[better], weight
             penalty[better] = tried[errors.argmin(axis=1)][better]
             duals[:, better] = components.duals(projected[:, better] / (components.squares[:, None] + penalty[better]))
+            if settings.protocol == "cross_validation":
+                for name, values in heritability_columns(components.squares, projected, train.phenotypes - mean).items():
+                    heritability[name] = np.where(better, values, heritability.get(name, values))
             progress(number, len(settings.epistatic_weights))
         additive, epistatic = duals * (1 - chosen) / scales[0], duals * chosen / scales[1]
-        return cls(train.genotypes, encoder, additive, epistatic, mean - centres @ epistatic, penalty, chosen)
+        return cls(train.genotypes, encoder, additive, epistatic, mean - centres @ epistatic, penalty, chosen, heritability)
 
     def predict(self, genotypes: Genotypes) -> FloatArray:
         """Of n individuals: (n, T)"""

@@ -9,6 +9,7 @@ import numpy as np
 from gpatlas.data.genotypes import FloatArray, blocks
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.encoder import BLOCK_SIZE, Block, Encoder, Encoding, Numbers
+from gpatlas.models.heritability import heritability_columns
 from gpatlas.models.registry import RidgeSettings
 from gpatlas.models.settings import PenaltySettings
 
@@ -23,9 +24,14 @@ def penalties(settings: PenaltySettings) -> FloatArray:
 def fit(train: Part, validation: Part, settings: RidgeSettings, progress: FitProgress) -> dict[str, Fitted]:
     """Ridge regression on the training individuals."""
     encoder = Encoder.fit(train.genotypes)
-    ridge = RidgeFit.fit(encoder.encode(train.genotypes), train.phenotypes, penalties(settings))
+    components = decompose(encoder.encode(train.genotypes))
+    ridge = RidgeFit.of(components, train.phenotypes, penalties(settings))
+    columns = {"penalty": ridge.penalty}
+    if settings.protocol == "cross_validation":
+        target = train.phenotypes - train.phenotypes.mean(axis=0)
+        columns |= heritability_columns(components.squares, components.project(target), target)
     progress(1, 1)
-    return {"ridge": Fitted(Encoding(encoder, ridge.predict), ridge.coefficients, {"penalty": ridge.penalty})}
+    return {"ridge": Fitted(Encoding(encoder, ridge.predict), ridge.coefficients, columns)}
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,14 @@ class RidgeFit:
 
     @classmethod
     def fit(cls, numbers: Numbers, phenotypes: FloatArray, penalties: FloatArray) -> "RidgeFit":
-        """One decomposition of the genotypes serves all traits and all penalties.
+        """Memory grows with the square of the smaller of n and n_loci; the genotypes themselves stay packed."""
+        return cls.of(decompose(numbers), phenotypes, penalties)
 
-        Memory grows with the square of the smaller of n and n_loci; the genotypes themselves stay packed.
-        """
+    @classmethod
+    def of(cls, components: "ByLocus | ByIndividual", phenotypes: FloatArray, penalties: FloatArray) -> "RidgeFit":
+        """One decomposition of the genotypes serves all traits and all penalties."""
         phenotype_mean = phenotypes.mean(axis=0)
         target = phenotypes - phenotype_mean
-        components = decompose(numbers)
         projected = components.project(target)
         penalty = penalties[leave_one_out(components, projected, target, penalties).argmin(axis=1)]
         coefficients = components.coefficients(projected / (components.squares[:, None] + penalty))

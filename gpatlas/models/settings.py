@@ -11,7 +11,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "auto"]
 
 # What says who is trained on and who is tested: not a model's own.
-OF_THE_SPLITS = frozenset({"protocol", "n_splits", "splits", "n_folds", "n_repeats"})
+OF_THE_SPLITS = frozenset({"protocol", "n_splits", "splits", "n_folds", "n_repeats", "traits"})
 
 
 class FitSettings(Settings):
@@ -24,13 +24,17 @@ class FitSettings(Settings):
     )
     n_folds: Annotated[Int, Field(ge=2)] = Field(10, description="folds of protocol 'cross_validation'")
     n_repeats: Positive = Field(1, description="cross-validations, each with other folds")
+    traits: tuple[str, ...] | None = Field(
+        None, description="names of the traits to fit, or numbers from 1 where they have no names; left out, all", min_length=1
+    )
     seed: Int = Field(1, description="seed of initial weights, batch order and random splits", ge=0, lt=2**32)
     threads: Positive | None = Field(None, description="processor threads; left out, all cores")
 
     def identity(self) -> dict[str, Any]:
-        """Without the folds where there are none."""
-        others = self.protocol != "cross_validation"
-        return {name: value for name, value in super().identity().items() if not (others and name in ("n_folds", "n_repeats"))}
+        """Without the folds where there are none, and without the traits where all are fitted."""
+        left_out = set() if self.protocol == "cross_validation" else {"n_folds", "n_repeats"}
+        left_out |= set() if self.traits else {"traits"}
+        return {name: value for name, value in super().identity().items() if name not in left_out}
 
     def most_train(self, n_individuals: int) -> int:
         """Individuals that train and validate, at most."""

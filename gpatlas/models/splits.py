@@ -9,6 +9,7 @@ from gpatlas.data.genotypes import FloatArray, Rows
 from gpatlas.data.population import Population, TextArray
 from gpatlas.models.registry import Model, RidgeSettings
 from gpatlas.models.settings import FitSettings, split_sizes
+from gpatlas.settings import nearest
 
 STUDY_SEED = 42  # of the study's splits for ridge regression
 FOLDS_SEED = 1  # of the folds: every model of a population has the same
@@ -38,9 +39,10 @@ def plan_splits(model: Model, settings: FitSettings, population: Population) -> 
     """Traits that are measured in the same individuals are fitted together, on these individuals.
 
     One split, but for ridge regression under protocol 'paper', which has the study's random splits, and for cross-validation.
-    Raises ValueError where there are more folds than groups, or individuals.
+    Raises ValueError where there are more folds than groups, or individuals, and where a trait that the settings name is not there.
     """
-    together = measured_together(population.phenotypes)
+    chosen = chosen_traits(settings, population)
+    together = [([chosen[trait] for trait in traits], rows) for traits, rows in measured_together(population.phenotypes[:, chosen])]
     groups = population.described.groups if population.described else None
     if settings.protocol == "cross_validation":
         splits = fold_splits(population.n_individuals, groups, model.validates, settings)
@@ -52,6 +54,15 @@ def plan_splits(model: Model, settings: FitSettings, population: Population) -> 
         split = ordered_split(len(rows), settings.protocol, model.validates, None if groups is None else groups[rows])
         plan.append((traits, [Split(rows[split.train], rows[split.validation], rows[split.test])]))
     return plan
+
+
+def chosen_traits(settings: FitSettings, population: Population) -> list[int]:
+    """The traits that the settings name, by number from 0. ValueError where one is not there."""
+    names = population.described.trait_names if population.described else tuple(str(n + 1) for n in range(population.n_traits))
+    for name in settings.traits or ():
+        if name not in names:
+            raise ValueError(f"traits: {population.name} has no trait {name!r}" + nearest(name, list(names)))
+    return [names.index(name) for name in settings.traits or names]
 
 
 def measured_together(phenotypes: FloatArray) -> list[tuple[list[int], Rows]]:

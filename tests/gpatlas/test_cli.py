@@ -109,13 +109,16 @@ def test_help_tells_defaults(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in STAGES if name not in ("import-alphasimr", "figure")),
+    *((name, {}) for name in STAGES if name != "figure" and not name.startswith("import-")),
     ("simulate", {"n_individuals": 12345, "n_loci": 99, "n_qtl": 12, "h2": 0.1 + 0.2, "seed": 2**40, "block_size": 7}),
     ("simulate", {"rel_aa": (1e-05, 0.1, 3.0), "h2": 1.0, "seed": 0}),
     ("simulate", {"rel_aa": (1.0,), "n_traits": 10, "genetic_correlation": -0.05}),
     ("simulate", {"rel_aa": (1 / 3,), "n_traits": 10, "independent": True}),
     ("import-alphasimr", {"scenario": "qhaplo_46qtl_1000n_rep1"}),
     ("import-alphasimr", {"scenario": "a b", "rel_aa": (0.0, 1e-05), "n_loci": 5, "h2": 0.5, "allow_unexplained": True}),
+    *((f"import-{kind}", {"phenotypes": Path(__file__)}) for kind in ("plink", "vcf", "table")),
+    ("import-plink", {"phenotypes": Path(__file__), "traits": ("E1", "plant height"), "min_maf": 0.05, "max_missing": 0.2}),
+    ("import-table", {"phenotypes": Path(__file__), "covariates": Path(__file__), "id_column": "line", "orientation": "loci"}),
     ("fit-ridge", {"protocol": "holdout", "seed": 3, "threads": 2, "n_splits": 4, "log10_penalty_min": -7.5, "log10_penalty_max": -1.0}),
     ("fit-egblup", {"epistatic_weights": (0.0, 1e-05, 0.95), "n_penalties": 4, "threads": 2}),
     ("fit-pairwise", {"thresholds": (1.25, 1e-05), "n_inner_folds": 3, "max_scan_individuals": 7, "max_loci_per_individual": 0.0}),
@@ -390,7 +393,9 @@ def loaded(code: str, *arguments: str | Path) -> set[str]:
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("modules", ["gpatlas", "gpatlas.cli", "gpatlas.settings, gpatlas.stages, gpatlas.data.sources"])
+@pytest.mark.parametrize(
+    "modules", ["gpatlas", "gpatlas.cli", "gpatlas.settings, gpatlas.stages, gpatlas.data.sources, gpatlas.data.text_tables"]
+)
 def test_what_the_driver_and_the_command_line_import_is_light(modules: str) -> None:
     assert loaded(f"import {modules}") == set()
 

@@ -1,0 +1,97 @@
+"""The root of the graph: a study, all of it done and published."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from pipeline.config import Config, shown
+from pipeline.console import emit
+from pipeline.publish import is_published, publish, published_fault, refuse_namesake
+from pipeline.record import cost, record
+from pipeline.registry import RUNNERS
+from pipeline.stage_task import StageTask, damaged, reporting
+from pipeline.tasks import Report, load_once
+
+
+class RunAll(luigi.Task):
+    """The study of one config, published: results.csv and tables, figures/*.png, run.json and report.html under results/<config name>/."""
+
+    config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
+    experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
+    results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
+    runner = luigi.ChoiceParameter(choices=["", *RUNNERS], default="", description="local or docker, in place of the config's runner")
+    retry_count = 1
+
+    @cached_property
+    def study(self) -> Config:
+        return load_once(self.config, self.experiments)
+
+    @cached_property
+    def report(self) -> Report:
+        return Report(self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments)
+
+    @property
+    def chosen_runner(self) -> str:
+        return self.runner or self.study.runner
+
+    @property
+    def folder(self) -> Path:
+        return shown(self.results / self.study.name)
+
+    def stages(self) -> list[StageTask]:
+        """Every stage of the study, inputs first."""
+        return [*self.report.stages(), self.report]
+
+    def requires(self) -> list[StageTask]:
+        """What is published, and what else is damaged, though nobody may read it in this run."""
+        return [*self.published().values(), *(task for task in self.stages() if task.entry.fault())]
+
+    def published(self) -> dict[str, StageTask]:
+        """The files of the folder, and the stage each is the output of."""
+        figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
+        collect = self.report.collect
+        tables = {f"{table}.csv": collect for table in collect.tables()}
+        return {"results.csv": collect, **tables, **figures, "report.html": self.report}
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {name: task.key for name, task in self.published().items()}
+
+    def complete(self) -> bool:
+        """Raises ConfigError where the folder is another config's."""
+        refuse_namesake(self.folder, self.config, self.study.content)
+        return is_published(self.folder, self.keys) and not any(task.entry.fault() for task in self.stages())
+
+    def run(self) -> Iterator[list[StageTask]]:
+        """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""
+        with reporting("publish"):
+            if self.complete():
+                return
+            if again := damaged(self.published().values()):
+                yield again
+            sources = {name: _file(name, task) for name, task in self.published().items()}
+            started, why = time.monotonic(), published_fault(self.folder)
+            publish(self.folder, sources, self.keys, self._record())
+            if why:
+                emit("done", "publish", seconds=time.monotonic() - started, why=why)
+
+    def _record(self) -> dict[str, Any]:
+        stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]
+        return {
+            **record(self.study, self.chosen_runner),
+            "config": os.path.relpath(self.config.resolve(), self.folder.resolve()),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "stages": stages,
+        }
+
+
+def _file(name: str, task: StageTask) -> Path:
+    """The file of the stage that is published under this name."""
+    table = name.removesuffix(".csv")
+    return task.stage.beside(task.entry.output, table) if table in task.stage.tables else task.entry.output
