@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpatlas.data.settings import ImportSettings
 from gpatlas.data.sources import fingerprint
+from gpatlas.figures.registry import Populations
 from gpatlas.models.settings import Device, Protocol
 from gpatlas.settings import Int, Positive, Settings, nearest
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES, Stage
@@ -142,7 +143,9 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
             populations = expand_scenarios(name, experiment, file.shared(), faults)
         scenarios += [population for population in populations if isinstance(population, Scenario)]
         own += [population for population in populations if isinstance(population, OwnScenario)]
-        figures += [(name, figure) for figure in chosen_figures(name, experiment, faults)]
+        protocols = {settings.protocol for population in populations for _, settings in population.models}
+        kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
+        figures += [(name, figure) for figure in chosen_figures(name, experiment, kind, protocols, faults)]
         check_fits(name, experiment, sorted({population.size.n_individuals for population in populations}), faults)
         further_models[name] = experiment.further_models
     for unknown in (name for name in only if name not in file.experiments):

@@ -190,7 +190,7 @@ class Report(StudyTask):
             command=command(self.study, self.runner, self.results),
             results=str(self.collect.entry.output),
             figures=tuple(figure.file() for figure in self.figures),
-            stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions")) for task in self.stages()),
+            stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions", "report")) for task in self.stages()),
         )
         write_json(self.source(folder), run.model_dump(mode="json"))
 
