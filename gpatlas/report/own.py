@@ -117,7 +117,7 @@ def _choices(experiment: str, rows: pd.DataFrame) -> Table | None:
     ridge = [f"over_ridge{end}" for end in ("", "_low", "_high")]
     frame[ridge] = traits[ridge]
     frame["over_ridge_verdict"] = (traits["over_ridge_low"] > 0).map({True: "beyond noise", False: "within noise"})
-    for other, columns in (("pick", list(frame)[3:6]), ("ridge", [*ridge, "over_ridge_verdict"])):
+    for other, columns in (("pick", [f"over_pick{end}" for end in ("", "_low", "_high")]), ("ridge", [*ridge, "over_ridge_verdict"])):
         itself = traits["best"] == (traits["pick"] if other == "pick" else other)
         frame[columns] = frame[columns].mask(itself | traits[f"over_{other}_low"].isna())
     return _table(frame, f"{experiment}: the model to pick, and how much more R² the best has")

@@ -280,7 +280,13 @@ FAULTS = [
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
     (f"{S}.models.mlp.seed", 3, f"{S}.models.mlp.seed: is the replicate number; choose replicates in the grid"),
     (f"{S}.models.mlp.max_n_individuals", "many", f"{S}.models.mlp.max_n_individuals: must be a whole number, got 'many'"),
-    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1)"),
+    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, "),
+    (f"{S}.figures", ["loci"], f"{S}.figures.0: figure 'loci' is of imported populations, and this experiment's are simulated"),
+    (
+        f"{S}.figures",
+        ["observed"],
+        f"{S}.figures.0: figure 'observed' needs the protocol 'cross_validation', and this experiment has 'holdout'",
+    ),
     (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' needs the model pruned, which is not among this experiment's models"),
     (f"{S}.further_models", ["ridge", "lassso"], f"{S}.further_models.1: 'lassso' is no model, did you mean 'lasso'? (allowed: egblup, "),
     (

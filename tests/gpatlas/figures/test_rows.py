@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import experiment_of, table_of
+from figure_tables import STUDY, experiment_of, table_of
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.draw import draw, run
-from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.rows import ALWAYS, read_table
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.progress import Progress
@@ -57,7 +56,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("how", "figure"), [both for both in itertools.product(FAULTS, FIGURES) if both != ("no model", "4")])
+@pytest.mark.parametrize(("how", "figure"), [both for both in itertools.product(FAULTS, STUDY) if both != ("no model", "4")])
 def test_a_table_that_lacks_something_is_an_error_that_says_what(figure: str, how: str, tmp_path: Path) -> None:
     source, experiment = tmp_path / "results.csv", experiment_of(figure)
     table = table_of(experiment, "one replicate")

@@ -8,11 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from figure_tables import dilution_table, pleiotropy_table, scaling_table
+from figure_tables import STUDY, dilution_table, pleiotropy_table, scaling_table
 from runs import SESSION, everything, limits, row, scaling, stage, write_run
 
 from gpatlas.figures.chart import chart_of, points_of
-from gpatlas.figures.registry import FIGURES
 from gpatlas.progress import Progress
 from gpatlas.report.page import run
 from gpatlas.report.run_record import StageRecord
@@ -76,10 +75,10 @@ def test_names_are_shown_as_they_are(tmp_path: Path, name: str) -> None:
 
 
 def test_figures_stand_there_with_their_sentence_and_table(tmp_path: Path) -> None:
-    page = Reader(report(tmp_path, everything(), list(FIGURES)))
+    page = Reader(report(tmp_path, everything(), STUDY))
     pictures = page.named("img")
-    assert len(pictures) == len(FIGURES)
-    for picture, name in zip(pictures, FIGURES, strict=True):
+    assert len(pictures) == len(STUDY)
+    for picture, name in zip(pictures, STUDY, strict=True):
         assert picture["alt"] == chart_of(name).say(points_of(name, everything()))
         assert (picture["src"] or "").startswith("data:image/png;base64,iVBOR")
         assert picture["width"] == "300"
@@ -188,7 +187,7 @@ def test_a_large_run_keeps_a_small_page(tmp_path: Path) -> None:
         for number in range(400)
         for name in ("simulate", "ridge", "mlp", "linear_sgd", "pruned")
     ]
-    page = report(tmp_path, table, list(FIGURES), stages=stages)
+    page = report(tmp_path, table, STUDY, stages=stages)
     assert len(table) > 10_000
     assert len(page) < 2_000_000
     assert "the collected table" not in Reader(page).tables
