@@ -211,8 +211,8 @@ def path(axes: Axes, label: str) -> tuple[FloatArray, FloatArray]:
 def _seen(axes: Axes) -> list[Any]:
     """The labels of the x axis between its ends."""
     low, high = sorted(axes.get_xlim())
-    both = zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
-    return [label for label, at in both if label.get_text() and label.get_visible() and low <= at <= high]
+    ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1 for tick in ticks if tick.label1.get_text() and tick.label1.get_visible()]
 
 
 class Saved:

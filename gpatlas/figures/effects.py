@@ -28,7 +28,7 @@ def effects(table: pd.DataFrame, experiment: str, predictions: pd.DataFrame, loc
 
 def along(points: pd.DataFrame) -> pd.DataFrame:
     """With `x`: from 0 to 1 by chromosome and position in each population, or by locus where no place is known. `chromosome` as text."""
-    points = points.assign(chromosome=points["chromosome"].fillna("").astype(str))
+    points = points.assign(chromosome=points["chromosome"].astype(object).fillna("").astype(str))
     parts = []
     for _, of_population in points.groupby("scenario", sort=False):
         loci = of_population.drop_duplicates("locus").set_index("locus").sort_index()

@@ -47,7 +47,8 @@ def test_few_traits_are_told_one_by_one_and_many_by_their_range() -> None:
     many = own_tables(5, ("ridge",))
     many["results"] = many["results"].assign(genomic_h2=[0.2, 0.4, 0.5, 0.6, 0.0], r_squared=[0.1, 0.2, 0.3, 0.3, 0.0])
     assert chart_of("heritability").say(points(many)) == (
-        "Genomic heritability by the kernel of ridge regression from 0.00 (trait_5) to 0.60 (protein content of the grain, dry), median 0.40. "
+        "Genomic heritability by the kernel of ridge regression from 0.00 (trait_5) to 0.60 (protein content of the grain, dry), "
+        "median 0.40. "
         "R² of the best model is 0.50 of the highest estimate in the median."
     )
 

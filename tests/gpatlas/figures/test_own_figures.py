@@ -114,7 +114,9 @@ def test_a_config_may_draw_what_its_populations_models_and_protocols_allow() -> 
     assert FIGURES["prediction"].fault(["mlp"], "simulated", folds) is None
     assert FIGURES["loci"].fault(["ridge"], "imported", folds) is None
     assert FIGURES["loci"].fault(["ridge"], "simulated", folds) == "is of imported populations, and this experiment's are simulated"
-    assert FIGURES["1a"].fault(["mlp", "linear_sgd"], "imported", folds) == "is of simulated populations, and this experiment's are imported"
+    assert (
+        FIGURES["1a"].fault(["mlp", "linear_sgd"], "imported", folds) == "is of simulated populations, and this experiment's are imported"
+    )
     assert FIGURES["1a"].fault(["mlp"], "simulated", folds) == "needs the model linear_sgd, which is not among this experiment's models"
     needs = "needs one of the models ridge, egblup, and none is among this experiment's models"
     assert FIGURES["heritability"].fault(["mlp"], "imported", folds) == needs

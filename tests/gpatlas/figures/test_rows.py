@@ -11,7 +11,7 @@ from figure_tables import STUDY, experiment_of, table_of
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.draw import draw, run
-from gpatlas.figures.rows import ALWAYS, read_table
+from gpatlas.figures.rows import ALWAYS, nothing_beside, read_beside, read_table
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.progress import Progress
 
@@ -127,3 +127,11 @@ def test_names_are_read_as_text(tmp_path: Path) -> None:
     assert list(table) == lines[0].split(",")
     assert table["trait"].tolist() == [1, 2]
     assert table["h2"].isna().tolist() == [True, False]
+
+
+def test_tables_beside_are_read_with_their_names_as_text(tmp_path: Path) -> None:
+    (tmp_path / "results.loci.csv").write_text("experiment,id,chromosome,trait_name,effect\nown,NA,01,1e3,0.5\n")
+    table = read_beside(tmp_path / "results.csv", "loci")
+    assert table.to_dict("records") == [{"experiment": "own", "id": "NA", "chromosome": "01", "trait_name": "1e3", "effect": 0.5}]
+    assert read_beside(tmp_path / "results.csv", "pairs").empty
+    assert nothing_beside("loci").empty

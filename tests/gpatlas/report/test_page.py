@@ -2,13 +2,13 @@
 
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from figure_tables import STUDY, dilution_table, pleiotropy_table, scaling_table
+from pages import Reader
 from runs import SESSION, everything, limits, row, scaling, stage, write_run
 
 from gpatlas.figures.chart import chart_of, points_of
@@ -21,40 +21,6 @@ from gpatlas.report.timeline import clock, timeline
 from gpatlas.settings import build
 
 OTHER = "host/boot/2/2"
-
-
-class Reader(HTMLParser):
-    """The elements of a page by name, and of every table its rows of texts, by caption."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: dict[str, list[list[str]]] = {}
-        self._rows: list[list[str]] = []
-        self._open = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._open = tag
-        if tag == "table":
-            self._rows = []
-        elif tag == "tr":
-            self._rows.append([])
-        elif tag in ("td", "th"):
-            self._rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._open == "caption":
-            self.tables[data] = self._rows
-        elif self._open in ("td", "button"):
-            self._rows[-1][-1] += data
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def report(folder: Path, table: pd.DataFrame, names: list[str], **more: Any) -> str:
