@@ -136,13 +136,14 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
         experiment = _experiment(name, block, faults)
         if experiment is None:
             continue
+        shared = experiment.shared(file.shared(), f"experiments.{name}", faults)
         if isinstance(experiment, OwnExperiment):
-            populations: Sequence[Scenario | OwnScenario] = expand_own(name, experiment, file.shared(), path.parent, faults)
+            populations: Sequence[Scenario | OwnScenario] = expand_own(name, experiment, shared, path.parent, faults)
         else:
-            populations = expand_scenarios(name, experiment, file.shared(), faults)
+            populations = expand_scenarios(name, experiment, shared, faults)
         scenarios += [population for population in populations if isinstance(population, Scenario)]
         own += [population for population in populations if isinstance(population, OwnScenario)]
-        figures += [(name, figure) for figure in chosen_figures(name, experiment, faults)]
+        figures += [(name, figure) for figure in chosen_figures(name, experiment, shared["protocol"], faults)]
         check_fits(name, experiment, sorted({population.size.n_individuals for population in populations}), faults)
         further_models[name] = experiment.further_models
     for unknown in (name for name in only if name not in file.experiments):

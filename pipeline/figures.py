@@ -1,20 +1,22 @@
 """What the figures of an experiment ask of it: the models that they draw, fitted to something."""
 
-from gpatlas.figures.registry import FIGURES
+from gpatlas.figures.registry import FIGURES, Populations
 from gpatlas.models.registry import MODELS
 from gpatlas.settings import nearest
 from pipeline.faults import Faults
 from pipeline.models import FittedBlock
+from pipeline.own import OwnExperiment
 
 
-def chosen_figures(name: str, experiment: FittedBlock, faults: Faults) -> list[str]:
+def chosen_figures(name: str, experiment: FittedBlock, protocol: str, faults: Faults) -> list[str]:
     """The figures of an experiment; each must exist and find its models among those of the experiment. So must further models."""
+    populations: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
     for position, figure in enumerate(experiment.figures):
         key = f"experiments.{name}.figures.{position}"
         if figure not in FIGURES:
             faults.add(key, f"{figure!r} is no figure" + nearest(figure, list(FIGURES)))
-        elif missing := [model for model in FIGURES[figure].models if model not in experiment.models]:
-            faults.add(key, f"figure {figure!r} needs the model {', '.join(missing)}, which is not among this experiment's models")
+        elif fault := FIGURES[figure].fault(experiment.models, populations, protocol):
+            faults.add(key, f"figure {figure!r} {fault}")
     for position, result in enumerate(experiment.further_models):
         (model,) = (model.name for model in MODELS.values() if result in model.titles)
         if model not in experiment.models:

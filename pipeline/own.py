@@ -26,6 +26,8 @@ TraitSets = tuple[tuple[str, ...], ...]
 class OwnExperiment(FittedBlock):
     """A block of the config on populations of a user's own files: what is fitted to them, and the figures of them."""
 
+    usual_protocol = "cross_validation"
+
     data: Any
 
 
@@ -82,9 +84,8 @@ def _folders(trait_sets: TraitSets) -> list[str]:
 
 
 def expand_own(name: str, experiment: OwnExperiment, shared: Mapping[str, Any], folder: Path, faults: Faults) -> list[OwnScenario]:
-    """The populations of one experiment. `shared`: settings given once for all models; `folder`: where the config is."""
+    """The populations of one experiment. `shared`: settings given once for all its models; `folder`: where the config is."""
     where = f"experiments.{name}"
-    shared = experiment.shared(shared, "cross_validation", where, faults)
     models = chosen_models(experiment, shared, where, faults)
     several = isinstance(experiment.data, list)
     blocks = experiment.data if several else [experiment.data]
