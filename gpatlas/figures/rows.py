@@ -1,6 +1,6 @@
 """The rows of the collected table that the figures' points are made of: checked, paired by population, with what several figures need."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +11,8 @@ from gpatlas.figures.words import listed
 
 POPULATION = ["scenario", "replicate", "trait"]
 ALWAYS = ["experiment", *POPULATION, "model", "n_individuals", "simulator", "protocol", "pearson_r"]
-NAMES = ["experiment", "scenario", "model", "simulator", "protocol"]
+NAMES = ["experiment", "scenario", "model", "simulator", "protocol", "trait_name", "counted_allele", "other_allele"]
+NAMES += [f"{name}{end}" for name in ("id", "chromosome") for end in ("", "_1", "_2")]
 POSITIVE = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
 
 
@@ -19,6 +20,30 @@ def read_table(source: Path | str) -> pd.DataFrame:
     """The table in a CSV file; names are text, those too that pandas takes for a number or a missing value: 1e3, True, NA."""
     names = pd.read_csv(source, usecols=lambda name: name in NAMES, dtype=str, keep_default_na=False, na_values=[""])
     return pd.read_csv(source).assign(**{str(name): names[name] for name in names})
+
+
+Beside = Callable[[str], pd.DataFrame]
+"""A table that was collected with another, by its name: predictions, loci, pairs. Empty where there is none."""
+
+
+def read_beside(source: Path | str, name: str) -> pd.DataFrame:
+    """The table `name` beside the collected table `source`, <source without .csv>.<name>.csv; empty where there is no such file."""
+    path = Path(source)
+    path = path.with_name(f"{path.name.removesuffix('.csv')}.{name}.csv")
+    return read_table(path) if path.exists() else pd.DataFrame()
+
+
+def nothing_beside(name: str) -> pd.DataFrame:
+    """A Beside where there are no tables."""
+    return pd.DataFrame()
+
+
+def beside_rows(table: pd.DataFrame, name: str, experiment: str) -> pd.DataFrame:
+    """The rows of one experiment in the table `name`, which was collected with the results. ValueError where there are none."""
+    rows = table[table["experiment"] == experiment] if len(table) else table
+    if rows.empty:
+        raise ValueError(f"no {name} of experiment {experiment!r} beside the table, which protocol 'cross_validation' gives")
+    return rows
 
 
 def rows_of(table: pd.DataFrame, experiment: str, columns: Sequence[str], models: Sequence[str] = ()) -> pd.DataFrame:
