@@ -85,7 +85,7 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
 
     def _genotypes(self, X: Any) -> Genotypes:
         missing = np.isnan(X)
-        wrong = np.argwhere((X != 0) & (X != 1) & (self.highest_ != X) & ~missing)
+        wrong = np.argwhere(~np.isin(X, np.arange(self.highest_ + 1)) & ~missing)
         if len(wrong):
             row, column = wrong[0]
             allowed = "0, 1, 2 or NaN" if self.highest_ == 2 else "0, 1 or NaN, as in the X that was fitted"

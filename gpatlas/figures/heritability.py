@@ -74,7 +74,7 @@ def say_heritability(points: pd.DataFrame) -> str:
 
 
 def _of_trait(label: str, rows: pd.DataFrame, best: "pd.Series[float]") -> str:
-    estimates = [f"{as_r(row["value"])} ± {as_r(row["standard_error"])} {row["level"]}" for _, row in rows.iterrows()]
+    estimates = [f"{as_r(row['value'])} ± {as_r(row['standard_error'])} {row['level']}" for _, row in rows.iterrows()]
     predicted = f"; the best model predicts R² {as_r(float(best[label]))}" if label in best and pd.notna(best[label]) else ""
     return f"Genomic heritability of {label}: {joined(estimates)}{predicted}."
 

@@ -32,7 +32,7 @@ from gpatlas.figures.layout import (
     panels,
     unseen,
 )
-from gpatlas.figures.rows import rows_of, shares_of, with_pairs_per_individual, with_share
+from gpatlas.figures.rows import linear_share, rows_of, shares_of, with_pairs_per_individual, with_share
 from gpatlas.figures.words import as_r, by_registry, course, defined, title_of
 
 COLUMNS = ["n_qtl", "h2", "v_a_over_v_g"]
@@ -154,8 +154,8 @@ def _beside(axes: Axes, x: Any, step: float) -> Any:
 
 
 def _ceilings(axes: Axes, points: pd.DataFrame, x: str) -> None:
-    """sqrt(h2) and sqrt(v_a_over_v_g·h2), from the means of the populations."""
-    means = points.assign(at=points[x]).groupby("at")[["h2", "v_a_over_v_g"]].mean()
+    """sqrt(h2) and sqrt(linear share·h2), from the means of the populations."""
+    means = points.assign(at=points[x], linear=linear_share(points)).groupby("at")[["h2", "linear"]].mean()
     fine = np.geomspace(means.index[0], means.index[-1], 100)
     h2, share = (np.interp(fine, means.index, means[name]) for name in means)
     axes.plot(fine, h2**0.5, label="ceiling: any model", **CEILING)

@@ -38,10 +38,10 @@ class Part:
 class Fitted:
     """A fitted model, in the unit of the phenotypes that it was given.
 
-    `predict`: genotypes of n individuals to phenotypes (n, T). `coefficients` (n_loci, T): additive effects of the loci,
-    where the model has such: what an individual with all counted alleles has more than one with none. `columns`: further results, each a number or one value per trait (T,). `tables`: further
-    tables by name, which are written beside the model's own; in a table with the column `trait` (from 1), `effect` is in the
-    unit of that trait.
+    `predict`: genotypes of n individuals to phenotypes (n, T). `coefficients` (n_loci, T): additive effects of the loci, where the
+    model has such: what an individual with all counted alleles has more than one with none. `columns`: further results, each a number or
+    one value per trait (T,). `tables`: further tables by name, which are written beside the model's own; in a table with the column
+    `trait` (from 1), `effect` is in the unit of that trait.
     """
 
     predict: Callable[[Genotypes], FloatArray]

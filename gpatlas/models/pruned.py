@@ -1,6 +1,6 @@
 """Feature selection: an SGD lasso ranks the one-hot columns, then a linear model and a tuned perceptron use the best of them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import pandas as pd
 from torch import nn
 
 from gpatlas.data.effects import Effects
-from gpatlas.data.genotypes import FloatArray, Rows
+from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.inputs import InputColumns
 from gpatlas.models.linear_sgd import sgd_step, shrink_weights
@@ -25,11 +25,15 @@ Flags = npt.NDArray[np.bool_]
 def fit(train: Part, validation: Part, settings: PrunedSettings, progress: FitProgress) -> dict[str, Fitted]:
     """Three models: lasso, pruned_linear and pruned_mlp; with the last, the tables `trials`, and `columns`: those kept.
 
-    The lasso is fitted once; a trial only chooses how many of its columns a perceptron sees, and the learning rate.
+    The lasso is fitted once; a trial only chooses how many of its columns a perceptron sees, and the learning rate. Where the lasso keeps
+    no column the pruned models predict the training median, the best constant under their loss, and there are no trials.
     """
     tell_machine(settings, progress, precision=precision_of(settings))
     lasso = train_lasso(train, validation, settings, None)
     ranked = rank(importance(lasso), settings.min_importance)
+    if ranked.empty:
+        progress.report(warning=f"min_importance: no column's lasso weight is above {settings.min_importance:g}")
+        return without_columns(lasso.fitted(), train)
 
     def with_candidate(candidate: tuple[int, float], on_epoch: OnEpoch) -> Trained[nn.Module]:
         n_columns, rate = candidate
@@ -52,6 +56,26 @@ def fit(train: Part, validation: Part, settings: PrunedSettings, progress: FitPr
     )
     fitted = {"lasso": lasso.fitted(), "pruned_linear": linear.fitted(), "pruned_mlp": network}
     return {name: replace(one, columns={**one.columns, "n_columns": len(kept)}) for name, one in fitted.items()}
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Predicts the same `values` (T,) for everyone."""
+
+    values: FloatArray
+
+    def __call__(self, genotypes: Genotypes) -> FloatArray:
+        return np.tile(self.values, (len(genotypes), 1))
+
+
+def without_columns(lasso: Fitted, train: Part) -> dict[str, Fitted]:
+    """What `fit` gives where no column is kept: the same columns and tables, the tables without rows."""
+    constant = Fitted(Constant(np.median(train.phenotypes, axis=0)), columns={"epochs": 0})
+    trials = pd.DataFrame(columns=["trial", "max_columns", "learning_rate", "loss", "state", "reused", "epochs"])
+    tables = {"trials": trials, "columns": describe(pd.Series(dtype=float), train.genotypes.highest + 1)}
+    network = replace(constant, columns={"epochs": 0, "learning_rate": np.nan}, tables=tables)
+    fitted = {"lasso": lasso, "pruned_linear": constant, "pruned_mlp": network}
+    return {name: replace(one, columns={**one.columns, "n_columns": 0}) for name, one in fitted.items()}
 
 
 def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
@@ -83,14 +107,9 @@ def importance(lasso: Trained[nn.Linear]) -> FloatArray:
 
 
 def rank(importance: FloatArray, threshold: float) -> "pd.Series[float]":
-    """The columns above the threshold, the most important first. ValueError where there is none."""
+    """The columns above the threshold, the most important first."""
     ranked = pd.Series(importance).sort_values(ascending=False, kind="stable")
-    ranked = ranked[ranked > threshold]
-    if ranked.empty:
-        raise ValueError(
-            f"min_importance: no column's lasso weight is above {threshold:g}, the largest is {importance.max():.3g}; lower it"
-        )
-    return ranked
+    return ranked[ranked > threshold]
 
 
 def sorted_columns(ranked: "pd.Series[float]", n_columns: int) -> InputColumns:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpatlas.data.settings import SimulateSettings
+from gpatlas.data.settings import ImportSettings, SimulateSettings
 from gpatlas.models.registry import MlpSettings, RidgeSettings
 from gpatlas.needs import Needs, needs
 from gpatlas.settings import Size
@@ -36,6 +36,12 @@ def test_needs_grow_with_the_population(stage: str) -> None:
     small, middle, large = (needs(of, of.settings(), size).memory_gb for size in sizes)
     assert small <= middle <= large
     assert small < large
+
+
+def test_an_import_needs_matrices_of_the_qtl() -> None:
+    few, many = (ImportSettings(scenario="s", n_qtl=n_qtl) for n_qtl in (100, None))
+    stage, size = STAGES["import-alphasimr"], Size(10_000, 10_000, 2)
+    assert needs(stage, few, size).memory_gb + 4 < needs(stage, many, size).memory_gb
 
 
 def test_a_stage_gets_what_there_is() -> None:

@@ -186,6 +186,13 @@ def test_import_checks_sizes_of_the_files() -> None:
     assert build(ImportSettings, config.data(config.scenarios[2]).settings) == expected
 
 
+def test_the_h2_of_imported_files_is_theirs_where_the_config_has_none(tmp_path: Path) -> None:
+    (tmp_path / "data.tar").touch()
+    content = {**changed(f"{S}.simulation", {"rel_aa": [0, 1]}), "simulator": "import", "source": "data.tar"}
+    config = load_config(write(tmp_path, content))
+    assert all("h2" not in config.data(scenario).settings for scenario in config.scenarios)
+
+
 def test_numbers_in_exponent_form(tmp_path: Path) -> None:
     text = yaml.safe_dump(VALID).replace("hidden_size: 8", "learning_rate: 5e-4")
     assert dict(load_config(write(tmp_path, text)).scenarios[0].models)["mlp"].identity()["learning_rate"] == 5e-4
@@ -286,7 +293,11 @@ FAULTS = [
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
     (f"{S}.models.mlp.seed", 3, f"{S}.models.mlp.seed: is the replicate number; choose replicates in the grid"),
     (f"{S}.models.mlp.max_n_individuals", "many", f"{S}.models.mlp.max_n_individuals: must be a whole number, got 'many'"),
-    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1)"),
+    (
+        f"{S}.figures",
+        ["1c"],
+        f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, ",
+    ),
     (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' needs the model pruned, which is not among this experiment's models"),
     (f"{S}.further_models", ["ridge", "lassso"], f"{S}.further_models.1: 'lassso' is no model, did you mean 'lasso'? (allowed: egblup, "),
     (

@@ -82,13 +82,27 @@ def test_other_experiments_change_nothing(figure: str) -> None:
 def test_run_writes_a_png_of_the_asked_resolution(figure: str, tmp_path: Path) -> None:
     table_of(experiment_of(figure), "one population").to_csv(tmp_path / "results.csv", index=False)
     stream = io.StringIO()
-    run(FigureSettings(figure=figure), tmp_path / "results.csv", tmp_path / "aside.tmp", Progress("figure", stream))
+    run(FigureSettings(figure=figure), tmp_path / "results.csv", tmp_path / "aside.png", Progress("figure", stream))
     size = drawn(figure, "one population").get_size_inches()
-    with Image.open(tmp_path / "aside.tmp") as image:
+    with Image.open(tmp_path / "aside.png") as image:
         assert image.format == "PNG"
         assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
         assert image.size == pytest.approx(tuple(200 * size), rel=0.15)
     assert '"done": 1, "total": 1' in stream.getvalue()
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".pdf", b"%PDF-"), (".svg", b"<?xml"), (".png", b"\x89PNG")])
+def test_the_suffix_names_the_format(tmp_path: Path, suffix: str, start: bytes) -> None:
+    table_of("limits", "one population").to_csv(tmp_path / "results.csv", index=False)
+    run(FigureSettings(figure="5"), tmp_path / "results.csv", tmp_path / f"out{suffix}", Progress("figure", io.StringIO()))
+    assert (tmp_path / f"out{suffix}").read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out"])
+def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^--out: '{name}' names no format of a figure; end it in '.png', '.pdf', '.svg'$"):
+        run(FigureSettings(figure="5"), tmp_path / "results.csv", tmp_path / name, Progress("figure"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("figure", FIGURES)
