@@ -72,7 +72,7 @@ def ready_config(settings: OwnDataSettings, genotypes: Path, folder: Path, progr
         *(f"      {name}:{_flow(values)}" for name, values in models.items()),
         *(f"      # {line}" for line in too_large),
     ]
-    figures = [name for name, entry in FIGURES.items() if not entry.fault(models, "imported", PROTOCOL)]
+    figures = [name for name, entry in FIGURES.items() if not entry.fault(models, "imported", (PROTOCOL,))]
     return "\n".join([*lines, f"    figures: [{', '.join(map(written_name, figures))}]"]) + "\n"
 
 

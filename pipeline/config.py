@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpatlas.data.settings import ImportSettings
 from gpatlas.data.sources import fingerprint
+from gpatlas.figures.registry import Populations
 from gpatlas.models.settings import Device, Protocol
 from gpatlas.settings import Int, Positive, Settings, nearest
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES, Stage
@@ -138,10 +139,12 @@ class _Found:
         else:
             populations = scenarios = expand_scenarios(name, experiment, shared, faults)
             self.scenarios += scenarios
-        self.figures += [(name, figure) for figure in chosen_figures(name, experiment, shared["protocol"], faults)]
+        kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
+        protocols = {settings.protocol for population in populations for _, settings in population.models} or {shared["protocol"]}
+        self.figures += [(name, figure) for figure in chosen_figures(name, experiment, kind, protocols, faults)]
         check_fits(name, experiment, sorted({population.size.n_individuals for population in populations}), faults)
         self.further_models[name] = experiment.further_models
-        self.protocols.add(shared["protocol"])
+        self.protocols |= protocols
 
 
 def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:

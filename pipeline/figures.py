@@ -1,21 +1,21 @@
 """What the figures of an experiment ask of it: the models that they draw, fitted to something."""
 
+from collections.abc import Collection
+
 from gpatlas.figures.registry import FIGURES, Populations
 from gpatlas.models.registry import MODELS
 from gpatlas.settings import nearest
 from pipeline.faults import Faults
 from pipeline.models import FittedBlock
-from pipeline.own import OwnExperiment
 
 
-def chosen_figures(name: str, experiment: FittedBlock, protocol: str, faults: Faults) -> list[str]:
-    """The figures of an experiment; each must exist and find its models among those of the experiment. So must further models."""
-    populations: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
+def chosen_figures(name: str, experiment: FittedBlock, populations: Populations, protocols: Collection[str], faults: Faults) -> list[str]:
+    """The figures of an experiment; each must exist, and be one of such populations, models and protocols. Further models must be there."""
     for position, figure in enumerate(experiment.figures):
         key = f"experiments.{name}.figures.{position}"
         if figure not in FIGURES:
             faults.add(key, f"{figure!r} is no figure" + nearest(figure, list(FIGURES)))
-        elif fault := FIGURES[figure].fault(experiment.models, populations, protocol):
+        elif fault := FIGURES[figure].fault(experiment.models, populations, protocols):
             faults.add(key, f"figure {figure!r} {fault}")
     for position, result in enumerate(experiment.further_models):
         (model,) = (model.name for model in MODELS.values() if result in model.titles)

@@ -198,7 +198,7 @@ class Report(StudyTask):
             command=command(self.study, self.runner, self.results),
             results=str(self.collect.entry.output),
             figures=tuple(figure.file() for figure in self.figures),
-            stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions")) for task in self.stages()),
+            stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions", "report")) for task in self.stages()),
             missing=tuple(MissingStage(stage=label, **facts) for label, facts in self.missing.items()),
         )
         write_json(self.source(folder), run.model_dump(mode="json"))

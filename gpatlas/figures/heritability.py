@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 
 from gpatlas.figures.chart import Chart
 from gpatlas.figures.dots import Dots, dots
-from gpatlas.figures.folds import TRAIT, intervals
+from gpatlas.figures.folds import TRAIT, fold_scores, intervals
 from gpatlas.figures.layout import looks_of
+from gpatlas.figures.rows import beside_rows
 from gpatlas.figures.traits import MOST_NAMED, facts_of, ranged, scored
 from gpatlas.figures.words import as_r, by_registry, defined, joined, title_of
 
@@ -41,11 +42,12 @@ def explained(table: pd.DataFrame, experiment: str, further_models: Sequence[str
         low=(value - error).clip(lower=0),
         high=(value + error).clip(upper=1),
     )
+    if "by_covariates" in predictions:
+        left = {name: predictions[name] - predictions["by_covariates"].fillna(0) for name in ("observed", "predicted")}
+        scores = fold_scores(beside_rows(predictions.assign(**left), "predictions", experiment))
     best = rows[rows["model"] == rows["best"]].merge(intervals(scores, "r_squared")[[*TRAIT, "model", "half"]], on=[*TRAIT, "model"])
-    adjusted = best["r_squared_adjusted"] if "r_squared_adjusted" in best else pd.Series(np.nan, best.index)
-    half = best["half"].where(adjusted.isna())
-    r_squared = adjusted.fillna(best["r_squared"])
-    best = best.assign(level=PREDICTED, value=r_squared, low=r_squared - half, high=r_squared + half)
+    r_squared = best.get("r_squared_adjusted", pd.Series(np.nan, best.index)).fillna(best["r_squared"])
+    best = best.assign(level=PREDICTED, value=r_squared, low=r_squared - best["half"], high=r_squared + best["half"])
     return pd.concat([by_kernel, best], ignore_index=True)
 
 
@@ -81,7 +83,7 @@ def _of_trait(label: str, rows: pd.DataFrame, best: "pd.Series[float]") -> str:
 
 def rows_of_heritability(points: pd.DataFrame) -> pd.DataFrame:
     """A row per trait and level."""
-    return points[["label", "level", "model", "value", "standard_error", "low", "high"]].rename(columns={"label": "trait_label"})
+    return points[["label", "level", "model", "value", "standard_error", "low", "high"]]
 
 
 HERITABILITY = Chart(

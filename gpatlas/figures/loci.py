@@ -78,7 +78,8 @@ def _of_trait(axes: Axes, points: pd.DataFrame) -> None:
     _names(axes, strongest(loci, NAMED, APART), high, NAMES_ROOM * room / (NAMED + 0.5))
     _arcs(axes, pairs.nlargest(MOST_PAIRS, "found", keep="first"), low - 0.06 * room, bottom)
     first = loci.iloc[0]
-    axes.set_title(f"{first['label']}, by {title_of(first['model'])}", fontsize=10)
+    nothing = "" if loci["value"].any() else ": no additive effect"
+    axes.set_title(f"{first['label']}, by {title_of(first['model'])}{nothing}", fontsize=10)
 
 
 def _chromosomes(axes: Axes, loci: pd.DataFrame) -> None:
@@ -148,7 +149,7 @@ def say_loci(points: pd.DataFrame) -> str:
 
 def _say_trait(label: str, loci: pd.DataFrame, named: pd.DataFrame, often: pd.DataFrame) -> str:
     strong = [f"{place_of(row)} {written(row['effect'], '+.2g')}" for _, row in named[named["label"] == label].iterrows()]
-    text = f"{label}, by {title_of(loci['model'].iloc[0])}: " + (f"largest effects {joined(strong)}" if strong else "no effect")
+    text = f"{label}, by {title_of(loci['model'].iloc[0])}: " + (f"largest effects {joined(strong)}" if strong else "no additive effect")
     found = often[often["label"] == label].head(NAMED)
     pairs = [f"{place_of(row)} with {place_of(row, '_2')} in {row['found']:.0f} of {row['n_fits']:.0f} fits" for _, row in found.iterrows()]
     return text + (f"; pairs {joined(pairs)}." if pairs else ".")
@@ -158,7 +159,7 @@ def rows_of_loci(points: pd.DataFrame) -> pd.DataFrame:
     """The named loci of every trait."""
     named = strongest(points[points["kind"] == "locus"], NAMED, APART)
     columns = ["label", "model", "id", "chromosome", "position", "counted_allele", "effect", "effect_sd"]
-    return named[columns].rename(columns={"label": "trait_label"})
+    return named[columns]
 
 
 EFFECTS = Chart(effects_and_pairs, draw_loci, say_loci, ("label", "id"), "the named loci", rows_of_loci)

@@ -102,7 +102,7 @@ def rows_of_observed(points: pd.DataFrame) -> pd.DataFrame:
     """A row per trait: model, r, R², slope and number of individuals."""
     groups = points.groupby(["label", "model"], sort=False)
     found = groups.agg(r=("pearson_r", "first"), r2=("r_squared", "first"), slope=("slope", "first"), n=("value", "count"))
-    return found.reset_index().rename(columns={"label": "trait_label", "r2": "R²"})
+    return found.reset_index().rename(columns={"r2": "R²"})
 
 
 OBSERVED = Chart(observed, draw_observed, say_observed, ("label",), "observed against predicted", rows_of_observed)

@@ -91,7 +91,7 @@ def rows_of_prediction(points: pd.DataFrame) -> pd.DataFrame:
         of_level = points[points["level"] == level].reset_index(drop=True)
         wide = wide.assign(**{level: of_level["value"], f"{level} low": of_level["low"], f"{level} high": of_level["high"]})
     picked = points.loc[points["level"] == "r", "picked"].to_numpy(bool)
-    return wide.assign(pick=["pick" if one else "" for one in picked]).rename(columns={"label": "trait_label"})
+    return wide.assign(pick=["pick" if one else "" for one in picked])
 
 
 PREDICTION = Chart(

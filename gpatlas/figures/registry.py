@@ -33,16 +33,16 @@ class FigureEntry:
     protocol: str | None = None
     beside: tuple[str, ...] = ()
 
-    def fault(self, models: Collection[str], populations: Populations, protocol: str) -> str | None:
-        """Why it cannot be drawn of an experiment with these models, populations and protocol."""
+    def fault(self, models: Collection[str], populations: Populations, protocols: Collection[str]) -> str | None:
+        """Why it cannot be drawn of an experiment with these models and populations, fitted under these protocols."""
         if self.populations not in ("any", populations):
             return f"is of {self.populations} populations, and this experiment's are {populations}"
         if missing := [model for model in self.models if model not in models]:
             return f"needs the model {', '.join(missing)}, which is not among this experiment's models"
         if self.any_of and not set(self.any_of) & set(models):
             return f"needs one of the models {', '.join(self.any_of)}, and none is among this experiment's models"
-        if self.protocol and protocol != self.protocol:
-            return f"needs the protocol {self.protocol!r}, and this experiment's is {protocol!r}"
+        if self.protocol and (others := sorted(set(protocols) - {self.protocol})):
+            return f"needs the protocol {self.protocol!r}, and this experiment has {', '.join(map(repr, others))}"
         return None
 
     def name_for(self, experiment: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gpatlas.figures.words import listed
+from gpatlas.settings import beside
 
 POPULATION = ["scenario", "replicate", "trait"]
 ALWAYS = ["experiment", *POPULATION, "model", "n_individuals", "simulator", "protocol", "pearson_r"]
@@ -37,8 +38,7 @@ Beside = Callable[[str], pd.DataFrame]
 
 def read_beside(source: Path | str, name: str) -> pd.DataFrame:
     """The table `name` beside the collected table `source`, <source without .csv>.<name>.csv; empty where there is no such file."""
-    path = Path(source)
-    path = path.with_name(f"{path.name.removesuffix('.csv')}.{name}.csv")
+    path = beside(Path(source), name)
     return read_table(path) if path.exists() else pd.DataFrame()
 
 
