@@ -181,7 +181,7 @@ def _new_config() -> click.Command:
         with _reporting("new-config") as progress:
             _refuse_existing((out,), overwrite)
             with write_aside(out, overwrite=overwrite) as aside:
-                aside.write_text(ready_config(settings, genotypes, out.parent, progress), encoding="utf-8")
+                aside.write_text(ready_config(settings, genotypes, out, progress), encoding="utf-8")
 
     path = click.Path(exists=True, dir_okay=False, path_type=Path)
     params: list[click.Parameter] = [

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os.path import relpath
@@ -49,17 +50,18 @@ class Found:
     not_traits: dict[str, str]
 
 
-def ready_config(settings: OwnDataSettings, genotypes: Path, folder: Path, progress: Progress) -> str:
-    """The text of a config that stands in `folder`. The files are imported once, so that what is written runs.
+def ready_config(settings: OwnDataSettings, genotypes: Path, config: Path, progress: Progress) -> str:
+    """The text of the file `config`. The user's files are imported once, so that what is written runs.
 
     Raises ValueError, of the importers, where they cannot be.
     """
+    folder = config.parent
     found = look(settings, genotypes, folder, progress)
     n_folds = choose_folds(found)
     models, too_large = choose_models(found.size, n_folds)
     lines = [
         "# Written by `gpatlas new-config`, ready to run:",
-        "# luigi --module pipeline RunAll --config THIS_FILE --workers 2 --local-scheduler",
+        f"# luigi --module pipeline RunAll --config {shlex.quote(str(config))} --workers 2 --local-scheduler",
         *(f"# {line}" for line in _told(found)),
         f"protocol: {PROTOCOL}  # every individual is predicted by fits that never saw it",
         f"n_folds: {n_folds}",
@@ -163,7 +165,8 @@ def _data(found: Found, settings: OwnDataSettings, genotypes: Path, folder: Path
     yield "traits:  # each is fitted by itself; [A, B] in place of A fits two together"
     for name, values in zip(described.trait_names, found.phenotypes.T, strict=True):
         there = values[~np.isnan(values)]
-        yield f"  - {written_name(name)}  # {len(there):,} individuals, mean {there.mean():.4g}, sd {there.std(ddof=1):.4g}"
+        hint = "; whole numbers: if they name families, this is no trait" if (there == there.round()).all() else ""
+        yield f"  - {written_name(name)}  # {len(there):,} individuals, mean {there.mean():.4g}, sd {there.std(ddof=1):.4g}{hint}"
     yield f"min_maf: {settings.min_maf:g}  # loci with a lower frequency of the rarer allele are left out"
     yield f"max_missing: {settings.max_missing:g}  # and those with a larger share of missing calls"
 
