@@ -67,7 +67,8 @@ def test_rank_of_equals_is_their_order() -> None:
     assert ranked.index.tolist() == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
-def test_a_lasso_that_keeps_no_column_predicts_the_median_and_is_a_result() -> None:
+@pytest.mark.parametrize(("protocol", "learnt_from"), [("paper", TRAIN), ("holdout", TRAIN.joined(VALIDATION))])
+def test_a_lasso_that_keeps_no_column_predicts_the_median_and_is_a_result(protocol: str, learnt_from: Part) -> None:
     said: dict[str, Any] = {}
 
     class Reports:
@@ -76,12 +77,12 @@ def test_a_lasso_that_keeps_no_column_predicts_the_median_and_is_a_result() -> N
         def report(self, **facts: Any) -> None:
             said.update(facts)
 
-    models = pruned.fit(TRAIN, VALIDATION, settings(min_importance=5.0), Reports())
+    models = pruned.fit(TRAIN, VALIDATION, settings(min_importance=5.0, protocol=protocol), Reports())
     assert said["warning"] == "min_importance: no column's lasso weight is above 5"
     assert list(models) == MODELS
     usual, _, trials = fitted(settings(n_trials=1))
     for name in ("pruned_linear", "pruned_mlp"):
-        np.testing.assert_array_equal(models[name].predict(TEST.genotypes), np.tile(np.median(TRAIN.phenotypes, axis=0), (60, 1)))
+        np.testing.assert_array_equal(models[name].predict(TEST.genotypes), np.tile(np.median(learnt_from.phenotypes, axis=0), (60, 1)))
         assert [row["pearson_r"] for row in score(models[name], TEST, None)] == [0, 0]
     assert [models[name].columns["n_columns"] for name in MODELS] == [0, 0, 0]
     assert [row["pearson_r"] for row in score(models["lasso"], TEST, None)] != [0, 0]
@@ -144,7 +145,7 @@ def test_importance_is_the_largest_absolute_weight_over_traits() -> None:
     weights = [[0.1, -0.9, 0.0, 0.2], [-0.5, 0.3, 0.0, 0.25], [0.4, 0.0, -0.125, -0.3]]
     linear.weight.data = torch.tensor(weights)
     linear.bias.data = torch.tensor([9.0, -9.0, 9.0])
-    trained = Trained(linear, None, settings(), Training(1, 0.0))
+    trained = Trained(linear, None, settings(), Training(1, 0.0, (0.1,)))
     np.testing.assert_allclose(importance(trained), [0.5, 0.9, 0.125, 0.3], rtol=1e-6)
 
 
