@@ -2,6 +2,7 @@
 
 import copy
 import json
+import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,12 @@ def test_files_that_are_links_keep_the_name_beside_which_the_others_are(folder: 
 
 def test_a_fit_needs_what_its_sizes_tell(folder: Path) -> None:
     assert {task.needs for task in stages(study(folder)) if isinstance(task, Data | Fit)} == {Needs(1, 1, 0)}
+
+
+def test_the_population_is_what_its_script_makes(tmp_path: Path) -> None:
+    runpy.run_path(str(FILES / "make.py"))["main"](tmp_path)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made == {path.name: path.read_bytes() for path in FILES.glob("own.*")}
 
 
 def test_a_run_from_end_to_end(folder: Path) -> None:
