@@ -44,9 +44,9 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
     def fit(self, X: Any, y: Any) -> Self:
         """Fit to counts X (n, n_loci) of alleles, 0 to 2 or NaN, and phenotypes y, (n,) or (n, T).
 
-        A model that chooses by a validation part takes 15 % of the individuals for it, drawn by `seed`. Results of networks depend on the
-        number of threads, so give threads=1 beside n_jobs. Raises ValueError for
-        phenotypes that are missing, counts other than 0, 1 and 2, fewer than four individuals, and settings that are wrong.
+        A model that chooses by a validation part takes 15 % of the individuals for it, drawn by `seed`, and is then fitted to all.
+        Results of networks depend on the number of threads, so give threads=1 beside n_jobs. Raises ValueError for phenotypes that
+        are missing, counts other than 0, 1 and 2, fewer than four individuals, and settings that are wrong.
         """
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=FEWEST, ensure_all_finite="allow-nan")
         self.highest_ = 2 if (X == 2).any() else 1
@@ -85,7 +85,7 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
 
     def _genotypes(self, X: Any) -> Genotypes:
         missing = np.isnan(X)
-        wrong = np.argwhere((X != 0) & (X != 1) & (X != self.highest_) & ~missing)
+        wrong = np.argwhere(~np.isin(X, np.arange(self.highest_ + 1)) & ~missing)
         if len(wrong):
             row, column = wrong[0]
             allowed = "0, 1, 2 or NaN" if self.highest_ == 2 else "0, 1 or NaN, as in the X that was fitted"

@@ -18,20 +18,8 @@ from gpatlas.models.settings import FitSettings
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, Size, build, nearest
 
-SHORT = (
-    "model",
-    "trait",
-    "trait_name",
-    "pearson_r",
-    "pearson_r_sd",
-    "r_squared",
-    "r_squared_sd",
-    "rel_aa",
-    "v_a_over_v_g",
-    "n_train",
-    "n_test",
-    "seconds",
-)
+SCORES = ("pearson_r", "pearson_r_sd", "r_squared", "r_squared_sd")
+SHORT = ("model", "trait", "trait_name", *SCORES, "rel_aa", "v_a_over_v_g", "n_train", "n_test", "seconds")
 
 
 def load(path: str | Path) -> Population:
@@ -74,8 +62,8 @@ def compare(
 
     `data`: a population, or the path of a dataset file. `models`: names of the registry, or names with their settings, as in a
     config: {"ridge": None, "mlp": {"hidden_size": 64}}. `protocol`: 'holdout' (one test part, which every model shares and which
-    is used once), 'cross_validation' (with `n_folds` and `n_repeats`: every individual is predicted by a fit that never saw it, whole groups
-    together), or 'paper' (the study's choices). Columns: `pearson_r` is the correlation of prediction and phenotype in the test
+    is used once), 'cross_validation' (`n_folds`, `n_repeats`: every individual is predicted by a fit that never saw it, whole
+    groups together), or 'paper' (the study's choices). Columns: `pearson_r` is the correlation of prediction and phenotype in the test
     part, 0 where a model found nothing and predicts one value for all; `seconds` those of the fit and its scores; `every_column`:
     all that `results.csv` has.
 

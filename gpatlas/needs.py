@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from gpatlas.data.settings import OwnDataSettings
+from gpatlas.data.settings import ImportSettings, OwnDataSettings
 from gpatlas.machine import machine_memory
 from gpatlas.models.settings import FitSettings, NeuralSettings
 from gpatlas.settings import BLOCK, Settings, Size
@@ -41,6 +41,8 @@ def memory_bytes(stage: Stage, settings: Settings, size: Size) -> float:
         return libraries + IMPORT_BLOCKS + IMPORT_LOCUS * m + vectors
     if isinstance(settings, FitSettings):
         return libraries + 3 * packed + vectors + settings.memory(size)
+    if isinstance(settings, ImportSettings):
+        return libraries + 2 * packed + vectors + block + 5 * 8 * (settings.n_qtl or m) ** 2
     return libraries + 2 * packed + vectors + block
 
 

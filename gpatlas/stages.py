@@ -76,7 +76,7 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("simulate", 1, SimulateSettings, "gpatlas.data.simulate:run", None, DATA, ARRAYS),
-        Stage("import-alphasimr", 1, ImportSettings, "gpatlas.data.alphasimr:run", "from", DATA, ARRAYS),
+        Stage("import-alphasimr", 2, ImportSettings, "gpatlas.data.alphasimr:run", "from", DATA, ARRAYS),
         Stage("import-plink", 1, ImportPlinkSettings, "gpatlas.data.plink:run", "from", DATA, ARRAYS),
         Stage("import-vcf", 1, ImportVcfSettings, "gpatlas.data.vcf:run", "from", DATA, (*ARRAYS, "cyvcf2")),
         Stage("import-table", 1, ImportTableSettings, "gpatlas.data.genotype_table:run", "from", DATA, ARRAYS),

@@ -2,7 +2,7 @@
 
 from pipeline.driver import install
 from pipeline.plan import Plan
-from pipeline.run_all import RunAll
+from pipeline.root import RunAll
 from pipeline.tasks import Collect, Data, Figure, Fit, Report
 
 __all__ = ["Collect", "Data", "Figure", "Fit", "Plan", "Report", "RunAll"]

@@ -6,7 +6,7 @@ what would be right; numbers that are none before all others.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -116,8 +116,35 @@ class Config:
             n_loci=simulation.n_loci,
             n_qtl=simulation.n_qtl,
             rel_aa=tuple(rel_aa for rel_aa, size in simulation.trait_groups() for _ in range(size)),
-            h2=simulation.h2,
+            h2=simulation.h2 if "h2" in simulation.model_fields_set else None,
         )
+
+
+@dataclass
+class _Found:
+    """What the experiments of a config come to."""
+
+    scenarios: list[Scenario] = field(default_factory=list)
+    own: list[OwnScenario] = field(default_factory=list)
+    figures: list[tuple[str, str]] = field(default_factory=list)
+    further_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    protocols: set[str] = field(default_factory=set)
+
+    def add(self, name: str, experiment: Experiment | OwnExperiment, shared: dict[str, Any], folder: Path, faults: Faults) -> None:
+        """`shared`: settings given once for all its models; `folder`: where the config is."""
+        populations: Sequence[Scenario | OwnScenario]
+        if isinstance(experiment, OwnExperiment):
+            populations = own = expand_own(name, experiment, shared, folder, faults)
+            self.own += own
+        else:
+            populations = scenarios = expand_scenarios(name, experiment, shared, faults)
+            self.scenarios += scenarios
+        kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
+        protocols = {settings.protocol for population in populations for _, settings in population.models} or {shared["protocol"]}
+        self.figures += [(name, figure) for figure in chosen_figures(name, experiment, kind, protocols, faults)]
+        check_fits(name, experiment, sorted({population.size.n_individuals for population in populations}), faults)
+        self.further_models[name] = experiment.further_models
+        self.protocols |= protocols
 
 
 def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
@@ -129,25 +156,14 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
     faults.stop_if_any()
     assert file is not None
     source = _source(file, path, faults)
-    scenarios: list[Scenario] = []
-    own: list[OwnScenario] = []
-    figures: list[tuple[str, str]] = []
-    further_models: dict[str, tuple[str, ...]] = {}
+    found = _Found()
     for name, block in file.experiments.items():
         experiment = _experiment(name, block, faults)
-        if experiment is None:
-            continue
-        if isinstance(experiment, OwnExperiment):
-            populations: Sequence[Scenario | OwnScenario] = expand_own(name, experiment, file.shared(), path.parent, faults)
-        else:
-            populations = expand_scenarios(name, experiment, file.shared(), faults)
-        scenarios += [population for population in populations if isinstance(population, Scenario)]
-        own += [population for population in populations if isinstance(population, OwnScenario)]
-        protocols = {settings.protocol for population in populations for _, settings in population.models}
-        kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
-        figures += [(name, figure) for figure in chosen_figures(name, experiment, kind, protocols, faults)]
-        check_fits(name, experiment, sorted({population.size.n_individuals for population in populations}), faults)
-        further_models[name] = experiment.further_models
+        if experiment is not None:
+            found.add(name, experiment, experiment.shared(file.shared(), f"experiments.{name}", faults), path.parent, faults)
+    for key in ("n_folds", "n_repeats") if "cross_validation" not in found.protocols else ():
+        if getattr(file, key) is not None:
+            faults.add(key, "goes with protocol 'cross_validation', which no experiment has")
     for unknown in (name for name in only if name not in file.experiments):
         faults.add("experiments", f"{unknown!r} is none of them" + nearest(unknown, list(file.experiments)))
     faults.stop_if_any()
@@ -158,10 +174,10 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
         source,
         file.runner,
         file.memory_gb,
-        tuple(scenario for scenario in scenarios if scenario.experiment in (only or file.experiments)),
-        tuple(population for population in own if population.experiment in (only or file.experiments)),
-        tuple((name, figure) for name, figure in figures if name in (only or file.experiments)),
-        further_models,
+        tuple(scenario for scenario in found.scenarios if scenario.experiment in (only or file.experiments)),
+        tuple(population for population in found.own if population.experiment in (only or file.experiments)),
+        tuple((name, figure) for name, figure in found.figures if name in (only or file.experiments)),
+        found.further_models,
         content,
     )
     _check_run(config, faults)
@@ -259,10 +275,6 @@ def _check_run(config: Config, faults: Faults) -> None:
         faults.add("experiments", f"are published in a folder of at most 200 bytes, got {config.name!r}; run fewer at once")
     if (n_stages := sum(1 + len(list(population.fits())) for population in config.populations)) > MOST_STAGES:
         faults.add("experiments", too_many(f"{len(config.populations):,} scenarios and their fits", n_stages))
-    folds_asked = any(key in config.content for key in ("n_folds", "n_repeats"))
-    protocols = {settings.protocol for population in config.populations for _, settings in population.models}
-    if folds_asked and "cross_validation" not in protocols:
-        faults.add("n_folds", "goes with protocol 'cross_validation', which no experiment has")
     for scenario in config.scenarios if config.source else ():
         try:
             config.fingerprint(scenario)

@@ -48,13 +48,13 @@ class Work:
 
 
 class Console:
-    """Draws the events of one run. `todo`: the stages to do, by label."""
+    """Draws the events of one run. `todo`: the stages to do, by label; `failed`: those that did, and why."""
 
     def __init__(self, todo: Mapping[str, Work], workers: int) -> None:
         self.todo = dict(todo)
         self.total = len(todo)
         self.workers = workers
-        self.failed: list[str] = []
+        self.failed: dict[str, str] = {}
         self._running: dict[str, TaskID] = {}
         self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._console = rich.console.Console(highlight=False, soft_wrap=True)
@@ -119,8 +119,10 @@ class Console:
             work = self.todo.pop(label)
             self._spent[work.kind][0] += seconds
             self._spent[work.kind][1] += work.size
+        else:
+            self.total += 1  # found damaged by a stage that reads from it
         finished = self.total - len(self.todo)
-        self._progress.update(self._total_line, completed=finished, note=self._time_left())
+        self._progress.update(self._total_line, total=self.total, completed=finished, note=self._time_left())
         reason = f"  (again: {why})" if why else ""
         self.print(f"[{finished}/{self.total}] {label}  {seconds:.1f} s{reason}")
 
@@ -128,12 +130,12 @@ class Console:
         self._end(label)
         if label in self.failed and not folder:
             return  # the scheduler's second attempt at a fault that has been shown
-        self.failed.append(label)
         self.print(f"FAILED {label}: {message}")
+        log = Path(folder) / LOG
+        lines = log.read_text(errors="replace").splitlines() if folder and log.exists() else []
+        self.failed[label] = ": ".join([message, *[line for line in lines if line and not line.startswith("{")][-1:]])
         if folder:
-            log = Path(folder) / LOG
-            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES:] if log.exists() else []
-            self.print("\n".join(f"    {line}" for line in lines))
+            self.print("\n".join(f"    {line}" for line in lines[-LOG_LINES:]))
             self.print(f"  log:    {log}\n  repeat: {command}")
 
     def _end(self, label: str) -> None:

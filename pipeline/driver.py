@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import luigi.configuration
@@ -25,23 +26,40 @@ from luigi.task_register import TaskClassException
 from pipeline.console import Console, Work
 from pipeline.faults import ConfigError
 from pipeline.machine import limit
-from pipeline.plan import Plan
+from pipeline.plan import Plan, laid_out, looking_for
+from pipeline.publish import RUN
 from pipeline.registry import RUNNERS
-from pipeline.run_all import RunAll
+from pipeline.root import RunAll
 from pipeline.runners import PROJECT, RunnerError
 from pipeline.scheduler import NoScheduler, declared, kept_informed
 from pipeline.session import set_driver
 from pipeline.stage_task import StageTask, git_commit
+from pipeline.store import LOG
+from pipeline.tasks import StudyTask
 
 LUIGI_CFG = PROJECT / "luigi.cfg"
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
 PUBLISH = "publish"  # the root task's label
 FRUITLESS_ROUNDS = 3  # that many runs of Luigi in a row which get nothing done are enough
+MOST_MISSING = 20  # missing stages that are told one by one
+RunLuigi = Callable[[RunAll], Any]
 
 
 def install() -> None:
-    """Make Luigi's command run our root tasks through `drive`."""
+    """Make Luigi's command run our root tasks through `drive`, and say in a line that it knows no such task."""
     luigi.interface._run = _wrap(luigi.interface._run)
+    sys.excepthook = _with_unknown_task(sys.excepthook)
+
+
+def _with_unknown_task(other: Callable[..., Any]) -> Callable[..., Any]:
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if not issubclass(kind, TaskClassException):
+            other(kind, error, traceback)
+            return
+        print(f"{str(error).partition('.')[0]}; a study's tasks are RunAll and Plan", file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+
+    return hook
 
 
 def _wrap(luigi_run: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,7 +72,8 @@ def _wrap(luigi_run: Callable[..., Any]) -> Callable[..., Any]:
             sys.exit(EXIT_CONFIG)
         if not isinstance(root, RunAll):
             return luigi_run(arguments, *args, **kwargs)
-        sys.exit(drive(root, core, lambda: luigi_run(arguments, *args, **kwargs)))
+        with CmdlineParser.global_instance(list(arguments)):
+            sys.exit(drive(root, core, lambda task: luigi.interface._schedule_and_run([task], None)))
 
     return run
 
@@ -72,18 +91,19 @@ def _parsed(arguments: list[str]) -> tuple[luigi.Task, luigi.interface.core]:
     return root, core
 
 
-def drive(root: RunAll, core: luigi.interface.core, luigi_run: Callable[[], Any]) -> int:
+def drive(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -> int:
     """Run `root` and return the exit code, which follows the root task's completeness. `core`: Luigi's own flags."""
     try:
-        stages = root.stages()
+        stages = laid_out(root)
         _check_results(root)
         if isinstance(root, Plan):
             root.run()
             return 0
-        if root.complete():
+        with looking_for(root, stages):
+            done = root.complete()
+        if done:
             print(f"nothing to do: all {len(stages)} stages are done")
-            return _verdict(root, [])
-        return _verdict(root, _run_rounds(root, stages, core, luigi_run))
+        return _verdict(root if done else _run_what_can_be(root, core, luigi_run))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
@@ -104,15 +124,45 @@ def _check_results(root: RunAll) -> None:
             raise ConfigError(f"--results: {there} cannot be written to")
 
 
-def _run_rounds(root: RunAll, stages: list[StageTask], core: luigi.interface.core, luigi_run: Callable[[], Any]) -> list[str]:
-    """Let Luigi run as long as there is something it can do; returns the labels of the stages that failed.
+def _run_what_can_be(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -> RunAll:
+    """Run the study, then, as long as stages fail, what there is without them; returns what was run last."""
+    while rest := _without_failed(root, _run_rounds(root, core, luigi_run)):
+        root = rest
+    return root
+
+
+def _without_failed(root: RunAll, failed: Mapping[str, str]) -> RunAll | None:
+    """The study without the stages that failed; None where none did, nothing is left, or an earlier run has published all of it."""
+    missing = _missing(root, failed)
+    rest = root.without(missing)
+    collect = rest.report.collect
+    if missing.keys() == root.missing.keys() or collect.label in missing or not collect.fits or root.is_published():
+        return None
+    return rest
+
+
+def _missing(root: RunAll, failed: Mapping[str, str]) -> dict[str, Any]:
+    """What the study is to go without, and why: stages that failed, and of single scenarios those that read from one."""
+    missing = dict(root.missing)
+    for task in (task for task in root.stages() if not task.complete()):  # inputs first
+        log = task.entry.failed / LOG
+        if task.label in failed:
+            missing[task.label] = {"why": failed[task.label], "log": str(log.relative_to(root.results)) if log.exists() else None}
+        elif not isinstance(task, StudyTask) and (unread := [other.label for other in task.requires() if other.label in missing]):
+            missing[task.label] = {"why": f"reads from {unread[0]}", "log": None}
+    return missing
+
+
+def _run_rounds(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -> dict[str, str]:
+    """Let Luigi run as long as there is something it can do; returns the labels of the stages that failed, and why.
 
     Luigi leaves early where the scheduler took this driver for dead, for it was paused, or has come back without its memory.
     """
-    failed: list[str] = []
+    failed: dict[str, str] = {}
+    stages = root.stages()
     left, fruitless = _left(root, stages, failed), 0
     while left and fruitless < FRUITLESS_ROUNDS:
-        failed += _run_stages(root, stages, core, luigi_run)
+        failed |= _run_stages(root, stages, core, luigi_run)
         before, left = left, _left(root, stages, failed)
         fruitless = fruitless + 1 if len(left) == len(before) else 0
         if left and fruitless < FRUITLESS_ROUNDS:
@@ -120,7 +170,7 @@ def _run_rounds(root: RunAll, stages: list[StageTask], core: luigi.interface.cor
     return failed
 
 
-def _left(root: RunAll, stages: list[StageTask], failed: list[str]) -> list[str]:
+def _left(root: RunAll, stages: list[StageTask], failed: Mapping[str, str]) -> list[str]:
     """Labels of what is not done, although neither it nor anything that it reads has failed."""
     pending = [task for task in stages if not task.complete()]
     stuck = {task.label for task in pending if task.label in failed}
@@ -132,8 +182,8 @@ def _left(root: RunAll, stages: list[StageTask], failed: list[str]) -> list[str]
     return [] if root.complete() or PUBLISH in failed else [PUBLISH]
 
 
-def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.core, luigi_run: Callable[[], Any]) -> list[str]:
-    """Let Luigi run what is not done; returns the labels of the stages that failed."""
+def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.core, luigi_run: RunLuigi) -> dict[str, str]:
+    """Let Luigi run what is not done; returns the labels of the stages that failed, and why."""
     todo = [task for task in stages if not task.complete()]
     work = {task.label: Work(task.name, task.size.n_individuals or 1) for task in todo}
     log = root.folder / "luigi.log"
@@ -143,24 +193,31 @@ def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.cor
     by_id = {task.task_id: task for task in stages}
     ready = RUNNERS[root.chosen_runner].ready([task.stage for task in todo], root.results)
     with _signals(), ready, _luigi_log(log), kept_informed(core, by_id), Console(work, core.workers) as console:
-        console.print(f"{root.study.path}: {len(stages)} stages, {len(todo)} to do; Luigi's log: {log}")
+        without = f" without {len(root.missing)} that are missing" if root.missing else ""
+        console.print(f"{root.study.path}: {len(stages)} stages{without}, {len(todo)} to do; Luigi's log: {log}")
         for task in todo:
             if task.estimate.memory_gb > task.needs.memory_gb:
                 console.print(f"{task.label} may need {task.estimate.memory_gb} GB of memory, and gets {task.needs.memory_gb} GB")
         with suppress(RPCError):  # where the scheduler stays away, the next round says so
-            luigi_run()
+            luigi_run(root)
     return console.failed
 
 
-def _verdict(root: RunAll, failed: list[str]) -> int:
-    if root.complete():
-        print("\n".join(str(root.folder / name) for name in ["run.json", *root.published()]))
+def _verdict(root: RunAll) -> int:
+    """Say what there is now."""
+    if not root.complete():
+        undone = [task.label for task in root.stages() if not task.complete()]
+        earlier = "; what is published is of an earlier run" if (root.folder / RUN).exists() else ""
+        print(f"not finished: {len(undone)} stages are not done; details in {root.folder / 'luigi.log'}{earlier}", file=sys.stderr)
+        return EXIT_FAILED
+    print("\n".join(str(root.folder / name) for name in ["run.json", *root.published()]), flush=True)
+    if not root.missing:
         return 0
-    missing = [task.label for task in root.stages() if not task.complete()]
-    print(
-        f"not finished: {len(missing)} stages are not done, {len(set(failed))} failed; details in {root.folder / 'luigi.log'}",
-        file=sys.stderr,
-    )
+    print(f"INCOMPLETE, missing stages: {len(root.missing)}; the same command tries them again", file=sys.stderr)
+    for label, facts in list(root.missing.items())[:MOST_MISSING]:
+        print(f"  {label}: {facts['why']}" + (f"; log: {root.results / facts['log']}" if facts["log"] else ""), file=sys.stderr)
+    if len(root.missing) > MOST_MISSING:
+        print(f"  and {len(root.missing) - MOST_MISSING} more, see {root.folder / 'run.json'}", file=sys.stderr)
     return EXIT_FAILED
 
 

@@ -25,6 +25,8 @@ GRID_KEYS = sorted(set(SimulateSettings.model_fields) - GIVEN_BY_DRIVER | {"qtl_
 class Experiment(FittedBlock):
     """A block of the config: populations, what is fitted to them, and the figures of them. `scenario`: a format for their names."""
 
+    usual_protocol = "paper"
+
     scenario: str
     simulation: dict[str, Any] = {}
     grid: Annotated[list[dict[str, Any]], Field(min_length=1)]
@@ -60,9 +62,9 @@ class Scenario:
 
 
 def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any], faults: Faults) -> list[Scenario]:
-    """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all models."""
+    """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all its models."""
     where = f"experiments.{name}"
-    models = chosen_models(experiment, experiment.shared(shared, "paper", where, faults), where, faults)
+    models = chosen_models(experiment, shared, where, faults)
     scenarios: dict[str, Scenario] = {}
     for position, block in enumerate(experiment.grid):
         key = f"{where}.grid.{position}"

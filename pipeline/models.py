@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,10 +31,12 @@ class FittedBlock(BaseModel):
     figures: list[str] = []
     further_models: FurtherModels = ()
 
-    def shared(self, of_all: Mapping[str, Any], protocol: Protocol, where: str, faults: Faults) -> dict[str, Any]:
-        """What all its models are told: `of_all` experiments', where it says nothing else. `protocol`: where nobody says one."""
+    usual_protocol: ClassVar[Protocol]
+
+    def shared(self, of_all: Mapping[str, Any], where: str, faults: Faults) -> dict[str, Any]:
+        """What all its models are told: what `of_all` experiments are, where it says nothing else; the usual protocol where nobody does."""
         own = {name: value for name in ("protocol", "n_folds", "n_repeats") if (value := getattr(self, name)) is not None}
-        shared = {"protocol": protocol, **of_all, **own}
+        shared = {"protocol": self.usual_protocol, **of_all, **own}
         for name in own.keys() - {"protocol"} if shared["protocol"] != "cross_validation" else ():
             faults.add(f"{where}.{name}", f"goes with protocol 'cross_validation', not {shared['protocol']!r}")
         return shared

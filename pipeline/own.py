@@ -10,7 +10,7 @@ from typing import Any
 from gpatlas.data.own_files import importer_of, phenotyped, size_at_most
 from gpatlas.data.settings import OwnDataSettings
 from gpatlas.data.sources import SourceError
-from gpatlas.data.text_tables import files_of, trait_names
+from gpatlas.data.text_tables import files_of, open_individuals
 from gpatlas.models.settings import FitSettings
 from gpatlas.settings import Settings, Size, nearest
 from gpatlas.stages import STAGES, Stage
@@ -25,6 +25,8 @@ TraitSets = tuple[tuple[str, ...], ...]
 
 class OwnExperiment(FittedBlock):
     """A block of the config on populations of a user's own files: what is fitted to them, and the figures of them."""
+
+    usual_protocol = "cross_validation"
 
     data: Any
 
@@ -82,28 +84,29 @@ def _folders(trait_sets: TraitSets) -> list[str]:
 
 
 def expand_own(name: str, experiment: OwnExperiment, shared: Mapping[str, Any], folder: Path, faults: Faults) -> list[OwnScenario]:
-    """The populations of one experiment. `shared`: settings given once for all models; `folder`: where the config is."""
+    """The populations of one experiment. `shared`: settings given once for all its models; `folder`: where the config is."""
     where = f"experiments.{name}"
-    shared = experiment.shared(shared, "cross_validation", where, faults)
     models = chosen_models(experiment, shared, where, faults)
     several = isinstance(experiment.data, list)
     blocks = experiment.data if several else [experiment.data]
     keys = [f"{where}.data.{place}" if several else f"{where}.data" for place in range(len(blocks))]
     if not blocks:
         faults.add(f"{where}.data", "must have at least one block, got []")
-    scenarios: dict[str, OwnScenario] = {}
+    scenarios: list[OwnScenario] = []
+    labels: set[str] = set()
     for key, block in zip(keys, blocks, strict=True):
         if not isinstance(block, dict):
             faults.add(key, f"must be a mapping with the keys genotypes, phenotypes, …, or a list of such mappings, got {block!r}")
             continue
-        label = _label(block, name, several, scenarios, key, faults)
+        label = _label(block, name, several, labels, key, faults)
+        labels.add(label)
         scenario = _Block(block, key, folder, faults).scenario(name, label, models, where)
         if scenario is not None:
-            scenarios[label] = scenario
-    return list(scenarios.values())
+            scenarios.append(scenario)
+    return scenarios
 
 
-def _label(block: dict[str, Any], experiment: str, several: bool, others: Mapping[str, Any], key: str, faults: Faults) -> str:
+def _label(block: dict[str, Any], experiment: str, several: bool, others: set[str], key: str, faults: Faults) -> str:
     """The population's name: that of the experiment where it is the only one and has none."""
     if several and "name" not in block:
         faults.add(f"{key}.name", "is required where there are several populations")
@@ -130,7 +133,7 @@ class _Block:
         self._refuse_unknown_keys(stage)
         trait_sets = self._trait_sets(paths)
         settings = self._settings(stage, paths, trait_sets)
-        if stage is None or settings is None or trait_sets is None:
+        if stage is None or settings is None or trait_sets is None or "genotypes" not in paths:
             return None
         try:
             n, n_groups = phenotyped(settings.phenotypes, settings.id_column, settings.group_column)
@@ -188,13 +191,15 @@ class _Block:
             return None
         id_column, group = (self._text(name) for name in ("id_column", "group_column"))
         try:
-            columns = trait_names(paths["phenotypes"], id_column)
+            columns = open_individuals(paths["phenotypes"], id_column)[1]
         except SourceError as error:
             self.faults.add(f"{self.key}.phenotypes", str(error))
             return None
-        if group is not None and group not in columns:
-            self.faults.add(f"{self.key}.group_column", f"{group!r} is no column of {paths['phenotypes']}" + nearest(group, list(columns)))
-        known = [column for column in columns if column != group]
+        if group is not None and group not in columns.groups():
+            why = f"{group!r} is no column of {paths['phenotypes']}" + nearest(group, list(columns.groups()))
+            self.faults.add(f"{self.key}.group_column", why)
+            return None
+        known = [column for column in columns.values if column != group]
         given = self.given.get("traits")
         if given is None:
             given = known

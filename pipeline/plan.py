@@ -3,9 +3,9 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
-from pipeline.run_all import RunAll
+from pipeline.root import RunAll
 from pipeline.stage_task import StageTask
 from pipeline.tasks import Data
 
@@ -15,16 +15,12 @@ SECONDS_BETWEEN_LINES = 5.0
 class Plan(RunAll):
     """Say what RunAll would do: stages done and to do, scenarios, disk. Runs nothing."""
 
-    def stages(self) -> list[StageTask]:
-        with said_to_go_on(f"{self.study.path}: laying out the stages of {len(self.study.populations):,} scenarios"):
-            return super().stages()
-
     def run(self) -> None:  # type: ignore[override]
         print("\n".join(self.lines()))
 
     def lines(self) -> Iterator[str]:
         stages = self.stages()
-        with said_to_go_on(f"{self.study.path}: looking for {len(stages):,} stages in {self.results}"):
+        with looking_for(self, stages):
             done = {task.task_id for task in stages if task.complete()}
         yield f"{self.study.path}: {len(self.study.populations)} scenarios, {len(stages)} stages: {_counts(stages, done)}"
         width = max(len(task.name) for task in stages)
@@ -57,6 +53,17 @@ def said_to_go_on(what: str) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def looking_for(root: RunAll, stages: list[StageTask]) -> AbstractContextManager[None]:
+    """Around what looks whether each of the stages is done."""
+    return said_to_go_on(f"{root.study.path}: looking for {len(stages):,} stages in {root.results}")
+
+
+def laid_out(root: RunAll) -> list[StageTask]:
+    """The stages of the study."""
+    with said_to_go_on(f"{root.study.path}: laying out the stages of {len(root.study.populations):,} scenarios"):
+        return root.stages()
 
 
 def _grouped(stages: list[StageTask], by: Callable[[StageTask], str]) -> dict[str, list[StageTask]]:

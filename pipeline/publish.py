@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpatlas.report.settings import COLLECTED_TABLES
 from pipeline.faults import ConfigError
-from pipeline.store import damage, file_facts, locked, read_json, sealed, write_json
+from pipeline.locks import locked
+from pipeline.store import damage, file_facts, read_json, sealed, write_json
 
 RUN, FIGURES = "run.json", "figures"
-TABLES = {f"{table}.csv" for table in COLLECTED_TABLES}
 
 
 def is_published(folder: Path, keys: Mapping[str, str]) -> bool:
@@ -41,6 +40,7 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
     Files that an earlier run.json lists and this one does not are removed, others left alone.
     """
     with locked(folder):
+        folder.mkdir(exist_ok=True)
         earlier = read_json(folder / RUN).get("published", {})
         names = {**earlier, **sources}
         write_json(folder / RUN, {**record, "published": dict.fromkeys(names)})
@@ -48,8 +48,9 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
         for name, source in sources.items():
             _copy(source, folder / name)
         for name in names.keys() - sources.keys():
-            stale = folder / (name if name in TABLES else f"{FIGURES}/{Path(name).name}")  # whatever the list says, nothing elsewhere
-            stale.unlink(missing_ok=True)
+            (folder / (FIGURES if "/" in name else "") / Path(name).name).unlink(
+                missing_ok=True
+            )  # whatever the list says, nothing elsewhere
         published = {name: {"key": keys[name], **file_facts(folder / name)} for name in sources}
         write_json(folder / RUN, sealed({**record, "published": published}))
 

@@ -45,7 +45,15 @@ def driver() -> int | None:
 
 def session() -> Session:
     """The driver that this process is, or belongs to."""
-    pid = _driver or os.getpid()
+    return _of(_driver or os.getpid())
+
+
+def this_process() -> Session:
+    """This process itself, whatever driver it belongs to."""
+    return _of(os.getpid())
+
+
+def _of(pid: int) -> Session:
     return Session(platform.node(), _boot(), pid, _start_time(pid))
 
 

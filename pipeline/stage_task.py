@@ -83,6 +83,7 @@ class StageTask(luigi.Task):
     name: str
     folder: str  # below the store: experiment/scenario
     size = Size()
+    files: tuple[Path, ...] = ()  # that the command reads beside the results and its source
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -103,10 +104,6 @@ class StageTask(luigi.Task):
     def source(self, folder: Path) -> Path | None:
         """The one file or folder that the stage's command reads; `folder` is the output folder."""
         raise NotImplementedError
-
-    def reads(self, folder: Path) -> set[Path]:
-        """All that the command reads."""
-        return {source} if (source := self.source(folder)) else set()
 
     @property
     def label(self) -> str:
@@ -211,7 +208,7 @@ class StageTask(luigi.Task):
         source = self.source(folder) if self.stage.source else None
         read = (f"--{self.stage.source}", str(source)) if source else ()
         arguments = (self.stage.command, *read, "--out", str(out), *self.stage.flags(self.settings))
-        reads = {self.results, *(path for path in self.reads(folder) if not path.is_relative_to(self.results))}
+        reads = {self.results, *(path for path in (source, *self.files) if path and not path.is_relative_to(self.results))}
         return Job(self.stage, arguments, folder, tuple(sorted(reads)), self.needs, {"task": self.label, "key": self.key})
 
     def _repeat(self, folder: Path) -> str:

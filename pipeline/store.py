@@ -3,7 +3,6 @@
 Its provenance records size, time and checksum of every file, so that what changed nevertheless is found and made again.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pipeline.locks import locked
 
 PROVENANCE, LOG = "provenance.json", "log.txt"
 FILES, SEAL, FAULT = "files", "seal", "fault"  # in provenance.json: what the files are, a checksum of the rest, what a reader found
@@ -78,23 +79,6 @@ def damage(path: Path, recorded: Mapping[str, Any], read: bool) -> str:
     return ""
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[int]:
-    """Hold the kernel's lock on the folder, made where it is missing; yields its descriptor."""
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-            break
-        except FileNotFoundError:
-            continue
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
     """With a checksum of the rest."""
     rest = {name: part for name, part in value.items() if name != SEAL}
@@ -145,24 +129,17 @@ class Entry:
     def claimed(self, evict: Callable[[Path], None] = lambda folder: None) -> Iterator[bool]:
         """Hold the `.part` folder, empty, for this process alone; False where the result is there already.
 
-        The lock is the kernel's, on the folder itself: it ends with its holder, whatever ends that. What that left
-        writing there is no more than an orphan, which `evict` stops.
+        What a dead holder left writing there is no more than an orphan, which `evict` stops.
         """
-        while not self.exists():
-            with locked(self.part) as descriptor:
-                if self._is_part(descriptor):
+        if not self.exists():
+            with locked(self.part):
+                if not self.exists():
+                    self.part.mkdir(exist_ok=True)
                     evict(self.part)
                     _clear(self.part)
                     yield True
                     return
         yield False
-
-    def _is_part(self, descriptor: int) -> bool:
-        """Whether the locked folder still is `.part`: whoever held it before may have renamed it."""
-        try:
-            return os.path.samestat(os.fstat(descriptor), self.part.stat())
-        except FileNotFoundError:
-            return False
 
     def commit(self) -> None:
         """The part becomes the result. What stands in its place is damaged (`exists` was false) and is removed."""

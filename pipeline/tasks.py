@@ -1,4 +1,4 @@
-"""The stages of the graph: simulate (or import) → fit → collect → figure → report.
+"""The stages as tasks: simulate (or import) → fit → collect → figure → report. What publishes them is in pipeline.root.
 
 Every task carries all it needs as parameters, so two drivers with the same config name the same tasks and share the
 work, and the scheduler's web view shows what each task is.
@@ -14,7 +14,7 @@ import luigi
 
 from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.settings import FigureSettings
-from gpatlas.report.run_record import FigureFile, RunRecord, StageRecord
+from gpatlas.report.run_record import FigureFile, MissingStage, RunRecord, StageRecord
 from gpatlas.report.settings import COLLECTED_TABLES, CollectSettings, ReportSettings
 from gpatlas.settings import Settings, build
 from gpatlas.stages import DATA, FITS, SIMULATE_ALPHASIMR, STAGES
@@ -43,15 +43,13 @@ class Data(StageTask):
         self.stage = DATA_STAGES[self.spec.stage]
         self.settings = build(self.stage.settings, self.spec.settings)
         self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", self.spec.size
+        self.files = tuple(map(Path, self.spec.reads))
 
     def input_keys(self) -> dict[str, str]:
         return self.spec.fingerprints
 
     def source(self, folder: Path) -> Path | None:
-        return Path(self.spec.reads[0]) if self.spec.reads else None
-
-    def reads(self, folder: Path) -> set[Path]:
-        return set(map(Path, self.spec.reads))
+        return self.files[0] if self.files else None
 
 
 class Fit(StageTask):
@@ -83,6 +81,12 @@ class StudyTask(StageTask):
 
     config = luigi.PathParameter(absolute=True)
     experiments = luigi.Parameter()
+    missing_json = luigi.Parameter(visibility=HIDDEN)
+
+    @cached_property
+    def missing(self) -> dict[str, Any]:
+        """The stages that this study goes without, as `pipeline.root.Incomplete` has them."""
+        return dict(json.loads(self.missing_json))
 
     @property
     def study(self) -> Config:
@@ -94,7 +98,7 @@ class StudyTask(StageTask):
 
     @property
     def common(self) -> tuple[Any, ...]:
-        return (self.results, self.runner, self.memory_gb, self.config, self.experiments)
+        return (self.results, self.runner, self.memory_gb, self.config, self.experiments, self.missing_json)
 
 
 class Collect(StudyTask):
@@ -104,7 +108,9 @@ class Collect(StudyTask):
 
     @cached_property
     def fits(self) -> list[tuple[Scenario | OwnScenario, Fit]]:
-        return [(population, fit) for population in self.study.populations for fit in self._fits_of(population)]
+        return [
+            (population, fit) for population in self.study.populations for fit in self._fits_of(population) if fit.label not in self.missing
+        ]
 
     def _fits_of(self, population: Scenario | OwnScenario) -> Iterator[Fit]:
         data = self.study.data(population).written()
@@ -168,19 +174,21 @@ class Report(StudyTask):
 
     @cached_property
     def figures(self) -> list[Figure]:
-        return [Figure(*self.common, *figure) for figure in self.study.figures]
+        figures = [Figure(*self.common, *figure) for figure in self.study.figures]
+        return [figure for figure in figures if figure.label not in self.missing]
 
     def stages(self) -> list[StageTask]:
         """Every stage before this one, inputs first."""
         fits = [fit for _, fit in self.collect.fits]
-        datasets = {fit.dataset.task_id: fit.dataset for fit in fits}
+        datasets = {fit.dataset.task_id: fit.dataset for fit in fits if fit.dataset.label not in self.missing}
         return [*datasets.values(), *fits, self.collect, *self.figures]
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"results": self.collect} | {figure.name: figure for figure in self.figures}
 
     def input_keys(self) -> dict[str, str]:
-        return {**super().input_keys(), "config": short_hash(self.study.content)}
+        missing = {"missing": short_hash(self.missing)} if self.missing else {}
+        return {**super().input_keys(), "config": short_hash(self.study.content), **missing}
 
     def prepare(self, folder: Path) -> None:
         run = RunRecord(
@@ -191,6 +199,7 @@ class Report(StudyTask):
             results=str(self.collect.entry.output),
             figures=tuple(figure.file() for figure in self.figures),
             stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions", "report")) for task in self.stages()),
+            missing=tuple(MissingStage(stage=label, **facts) for label, facts in self.missing.items()),
         )
         write_json(self.source(folder), run.model_dump(mode="json"))
 

@@ -218,7 +218,7 @@ def _seen(axes: Axes) -> list[Any]:
 class Saved:
     """Window extents at the moment a figure is drawn into its file, where a tight box moves things.
 
-    `labels`: of what is written in the axes; `ticks`: of the labels of x axes; `columns`: left edges of the axes.
+    `labels`: of what is written in the axes; `ticks`: of the labels of both axes; `columns`: left edges of the axes.
     """
 
     def __init__(self, figure: Figure) -> None:
@@ -244,6 +244,11 @@ class Saved:
         self.axes = [axes.get_tightbbox(renderer) for axes in figure.axes]
         self.labels = [text.get_window_extent(renderer) for axes in figure.axes for text in axes.texts]
         ticks = [_seen(axes) for axes in figure.axes]
-        self.ticks = [tick.get_window_extent(renderer) for of_axes in ticks for tick in of_axes]
+        heights = [[tick for tick in axes.get_yticklabels() if tick.get_text() and tick.get_visible()] for axes in figure.axes]
+        within = [
+            [tick for tick in of_axes if axes.viewLim.y0 <= tick.get_position()[1] <= axes.viewLim.y1]
+            for axes, of_axes in zip(figure.axes, heights, strict=True)
+        ]
+        self.ticks = [tick.get_window_extent(renderer) for of_axes in (*ticks, *within) for tick in of_axes]
         lefts = [round(axes.get_window_extent(renderer).x0) for axes in figure.axes]
         self.columns, self.labelled_columns = set(lefts), {left for left, of_axes in zip(lefts, ticks, strict=True) if of_axes}

@@ -1,29 +1,29 @@
 """Importer of AlphaSimR's text files, as the study (doi 10.57844/arcadia-25nt-guw3) wrote and archived them.
 
-Genetic values are not in the files. They are recomputed from the effects, and phenotypes that they do not explain are
-refused: AlphaSimR 2.0 and 2.1 write such data where only some of the loci are causal (its issue 263).
+Genetic values are not in the files. They are recomputed from the effects, and phenotypes that they do not explain are refused.
 """
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from gpatlas.data.alphasimr_checks import check_genetic_variance, explained_h2
 from gpatlas.data.alphasimr_effects import EffectTable, read_effects
 from gpatlas.data.alphasimr_texts import GenotypeReader, fault, quoted, read_phenotypes
 from gpatlas.data.dataset import DatasetError, DatasetWriter
 from gpatlas.data.effects import Effects
-from gpatlas.data.genotypes import FloatArray, blocks
+from gpatlas.data.genotypes import ByteArray, FloatArray, blocks
+from gpatlas.data.linear import linear_r_squared
 from gpatlas.data.settings import ImportSettings
 from gpatlas.data.simulate import realised
 from gpatlas.data.sources import SourceError, Text, open_texts
 from gpatlas.progress import Progress
 
 BLOCK_SIZE = 4096
-STANDARD_ERRORS = 6
 FREQUENCY_TOLERANCE = 1e-6
-ROUNDING = 1e-9  # of the text files' 15 digits, summed over loci
 
 
 def run(settings: ImportSettings, source: Path, out: Path, progress: Progress) -> None:
@@ -56,17 +56,27 @@ def _import(settings: ImportSettings, texts: Iterator[Text], out: Path, progress
         _check_individuals(phenotype_text, individuals, reader)
         writer.write_rows("phenotypes", 0, phenotypes)
         additive, epistatic = _recompute(writer, table.effects, n)
+        check_genetic_variance(table.text, additive + epistatic)
         raw = table.effects
         effects = Effects(raw.additive, raw.pairs, raw.epistatic, -(additive + epistatic).mean(axis=0))
         genetic_values = effects.intercept + additive + epistatic
+        h2 = settings.h2
         if not settings.allow_unexplained:
-            _check_explained(phenotype_text, phenotypes, genetic_values, settings.h2, 2 * effects.pairs.shape[1] < n_loci)
+            h2 = explained_h2(phenotype_text, phenotypes, genetic_values, h2, 2 * effects.pairs.shape[1] < n_loci)
             writer.write_rows("genetic_values", 0, genetic_values)
+        assert h2 is not None
+        progress.report(h2=h2, h2_source=_h2_source(settings))
         rel_aa = np.full(n_traits, np.nan) if settings.rel_aa is None else np.array(settings.rel_aa)
-        writer.finish(effects, realised(additive, epistatic, rel_aa), import_attributes(settings, effects))
+        share = linear_r_squared(partial(_packed, writer, n), effects, genetic_values)
+        attributes = {**import_attributes(settings, effects, h2), "linear_r_squared": share}
+        writer.finish(effects, realised(additive, epistatic, rel_aa), attributes)
 
 
-def import_attributes(settings: ImportSettings, effects: Effects) -> dict[str, str | float]:
+def _h2_source(settings: ImportSettings) -> str:
+    return "given" if settings.h2 is not None else "estimated"
+
+
+def import_attributes(settings: ImportSettings, effects: Effects, h2: float) -> dict[str, str | float]:
     """The dataset file's attributes that tell where the data came from; what the files do not tell is null, or -1 for the seed.
 
     Consecutive traits with the same QTL pairs are one trait group: AlphaSimR draws them once for all traits of a call.
@@ -81,7 +91,14 @@ def import_attributes(settings: ImportSettings, effects: Effects) -> dict[str, s
         {"rel_aa": _common_rel_aa(settings, group), "n_traits": len(group), "genetic_correlation": None if len(group) > 1 else 0.0}
         for group in groups
     ]
-    return {"h2": settings.h2, "seed": -1, "simulator": "alphasimr", "simulator_version": "unknown", "trait_groups": json.dumps(described)}
+    return {
+        "h2": h2,
+        "h2_source": _h2_source(settings),
+        "seed": -1,
+        "simulator": "alphasimr",
+        "simulator_version": "unknown",
+        "trait_groups": json.dumps(described),
+    }
 
 
 def _common_rel_aa(settings: ImportSettings, traits: list[int]) -> float | None:
@@ -92,9 +109,13 @@ def _common_rel_aa(settings: ImportSettings, traits: list[int]) -> float | None:
 def _recompute(writer: DatasetWriter, effects: Effects, n: int) -> tuple[FloatArray, FloatArray]:
     """Additive and epistatic part (n, T) of the genetic values, from the genotypes as they were written."""
     additive, epistatic = np.empty((n, len(effects.intercept))), np.empty((n, len(effects.intercept)))
-    for start, stop in blocks(n, BLOCK_SIZE):
-        additive[start:stop], epistatic[start:stop] = effects.parts(writer.read_rows("genotypes", start, stop))
+    for (start, stop), packed in zip(blocks(n, BLOCK_SIZE), _packed(writer, n), strict=True):
+        additive[start:stop], epistatic[start:stop] = effects.parts(packed)
     return additive, epistatic
+
+
+def _packed(writer: DatasetWriter, n: int) -> Iterator[ByteArray]:
+    return (writer.read_rows("genotypes", start, stop) for start, stop in blocks(n, BLOCK_SIZE))
 
 
 def _check_size(name: str, expected: int | None, actual: int, text: Text) -> None:
@@ -138,37 +159,3 @@ def _same_number(first: bytes, second: bytes) -> bool:
         return float(first) == float(second)
     except ValueError:
         return False
-
-
-def _check_explained(text: Text, phenotypes: FloatArray, genetic_values: FloatArray, h2: float, some_neutral: bool) -> None:
-    """Refuse phenotypes (n, T) that are not genetic values (n, T) plus normal noise of variance V_G/h2 - V_G and mean 0.
-
-    The variance of n such residuals has the relative standard error sqrt(2/n), their mean the standard error
-    sqrt(variance/n); STANDARD_ERRORS of each are allowed, in both directions.
-    """
-    n = len(phenotypes)
-    expected = 1 / h2 - 1
-    tolerance = STANDARD_ERRORS * np.sqrt(2 / n) * expected + ROUNDING
-    v_g = genetic_values.var(axis=0)
-    for trait in np.flatnonzero(v_g == 0):
-        raise DatasetError(f"{text.name}: Trait{trait + 1}: its effects make no genetic variance in these genotypes")
-    ratios = (phenotypes - genetic_values).var(axis=0) / v_g
-    for trait in np.flatnonzero(np.abs(ratios - expected) > tolerance):
-        r = np.corrcoef(phenotypes[:, trait], genetic_values[:, trait])[0, 1]
-        found = f"residual variance is {ratios[trait]:.4g} of the genetic variance, h2 {h2:g} means {expected:.4g} ± {tolerance:.2g}"
-        raise DatasetError(f"{text.name}: Trait{trait + 1}: {found}: {_diagnosis(ratios[trait], expected, r, h2, some_neutral)}")
-    means, allowed = phenotypes.mean(axis=0), STANDARD_ERRORS * np.sqrt(expected * v_g / n) + ROUNDING * np.sqrt(v_g)
-    for trait in np.flatnonzero(np.abs(means) > allowed):
-        found = f"mean is {means[trait]:.4g}, expected 0 ± {allowed[trait]:.2g}"
-        raise DatasetError(f"{text.name}: Trait{trait + 1}: {found}: AlphaSimR shifts genetic values to mean 0")
-
-
-def _diagnosis(ratio: float, expected: float, r: float, h2: float, some_neutral: bool) -> str:
-    """What a residual variance of `ratio` genetic variances, where `expected` were allowed, most likely means."""
-    suggestion = f"if the effects are right, h2 is near {1 / (1 + ratio):.6g}"
-    if ratio < expected:
-        return f"h2 is set too low; {suggestion}"
-    correlation = f"they correlate {r:.4f} with the genetic values recomputed from the effects, expected {np.sqrt(h2):.4f}"
-    cause = "; AlphaSimR 2.0 and 2.1 write such data where n_qtl < n_loci (its issue 263)" if some_neutral else ""
-    keep = "allow_unexplained keeps such data, without genetic values"
-    return f"the effects do not explain the phenotypes, {correlation}{cause}; {suggestion}; {keep}"

@@ -12,7 +12,8 @@ Format 1, of simulated populations:
 
 With x = 2·allele − 1, genetic value = intercept + Σ additive·x + Σ epistatic·x_i·x_j. The bits are AlphaSimR's own
 packing. Attributes: format_version, n_loci, n_qtl, h2, seed (-1: unknown), simulator, simulator_version, trait_groups
-(JSON), and per trait rel_aa (NaN: unknown), v_a, v_aa and v_a_over_v_g as realised in this population.
+(JSON), and per trait rel_aa (NaN: unknown), v_a, v_aa and v_a_over_v_g as realised in this population. AlphaSimR's also have
+h2_source (given or estimated) and, per trait, linear_r_squared: R² of the best linear fit to the genetic values.
 
 Format 2, of imported populations:
 
@@ -189,7 +190,7 @@ class Dataset:
             "h2": float(self.attributes["h2"]),
             "simulator": str(self.attributes["simulator"]),
         }
-        names = ("rel_aa", "v_a", "v_aa", "v_a_over_v_g")
+        names = [name for name in ("rel_aa", "v_a", "v_aa", "v_a_over_v_g", "linear_r_squared") if name in self.attributes]
         return [
             {**shared, "genetic_correlation": correlations[trait], **{name: float(self.attributes[name][trait]) for name in names}}
             for trait in range(self.n_traits)

@@ -36,7 +36,7 @@ class IndividualTable:
     def read(cls, path: Path, id_column: str | None, chosen: Sequence[str] | None = None) -> "IndividualTable":
         """All columns, or those `chosen`. SourceError where an individual is there twice or has no id."""
         table, columns = open_individuals(path, id_column)
-        people, lines = [], []
+        people, lines, places = [], [], columns.groups()
         values: dict[str, list[str]] = {name: [] for name in (columns.values if chosen is None else chosen)}
         for line, fields in table.rows():
             person = columns.person(fields)
@@ -45,7 +45,7 @@ class IndividualTable:
             people.append(person)
             lines.append(line)
             for name, column in values.items():
-                column.append(fields[columns.values[name]].strip())
+                column.append(fields[places[name]].strip())
         found = cls(path, people, lines, values)
         check_unique(found)
         return found

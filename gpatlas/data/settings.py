@@ -69,8 +69,16 @@ class ImportSettings(Settings):
     n_loci: Positive | None = Field(None, description="loci the files must hold")
     n_qtl: Positive | None = Field(None, description="causal loci each trait must have")
     rel_aa: tuple[Annotated[Float, Field(ge=0)], ...] | None = Field(None, description="rel_aa of every trait, which the files do not tell")
-    h2: Float = Field(0.999, description="heritability the data were simulated with, which the files do not tell", gt=0, le=1)
-    allow_unexplained: Bool = Field(False, description="keep phenotypes that the effects do not explain; genetic values are then left out")
+    h2: Float | None = Field(None, description="heritability the data were simulated with; left out, estimated from the files", gt=0, le=1)
+    allow_unexplained: Bool = Field(
+        False, description="keep phenotypes that the effects do not explain, which takes h2; genetic values are then left out"
+    )
+
+    @model_validator(mode="after")
+    def _h2_known(self) -> Self:
+        if self.allow_unexplained and self.h2 is None:
+            raise ValueError("h2: is required with allow_unexplained: only phenotypes that the effects explain tell it")
+        return self
 
 
 class OwnDataSettings(Settings):
@@ -85,6 +93,10 @@ class OwnDataSettings(Settings):
     traits: tuple[str, ...] | None = Field(None, description="columns that are traits; left out, all but ids and group", min_length=1)
     min_maf: Float = Field(0.0, description="loci with a lower frequency of the rarer allele are left out", ge=0, le=0.5)
     max_missing: Float = Field(1.0, description="loci with a larger share of missing calls are left out", ge=0, le=1)
+
+
+class NewConfigSettings(OwnDataSettings):
+    """Write a config for your own files, ready to run, with what was found in them: individuals, loci, traits, groups."""
 
 
 class ImportPlinkSettings(OwnDataSettings):

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpatlas.data.dataset import DatasetWriter
 from gpatlas.data.effects import Effects, TraitFacts
-from gpatlas.data.genotypes import ByteArray, FloatArray, blocks
+from gpatlas.data.genotypes import ByteArray, FloatArray, Rows, blocks
 from gpatlas.data.settings import SimulateSettings
 from gpatlas.progress import Progress
 from gpatlas.version import __version__
@@ -107,15 +107,19 @@ def standardise(effects: Effects, additive: FloatArray, epistatic: FloatArray, r
     `additive`, `epistatic`: the unscaled parts (n, T) of the genetic values; `rel_aa`: as declared, (T,).
     """
     values = additive + epistatic
-    sd = values.std(axis=0)
-    for trait in np.flatnonzero(~(sd > ROUNDING * np.abs(values).max(axis=0))):
+    for trait in without_variance(values):
         raise ValueError(
             f"trait {trait + 1} has no genetic variance: its genetic value is the same in all {len(values)} individuals; "
             "simulate more individuals or loci, or take another seed"
         )
-    scale = 1 / sd
+    scale = 1 / values.std(axis=0)
     scaled = Effects(effects.additive * scale, effects.pairs, effects.epistatic * scale[:, None], -values.mean(axis=0) * scale)
     return scaled, realised(additive * scale, epistatic * scale, rel_aa)
+
+
+def without_variance(values: FloatArray) -> Rows:
+    """The traits whose genetic values (n, T), not centred, are the same in all individuals but for rounding."""
+    return np.flatnonzero(~(values.std(axis=0) > ROUNDING * np.abs(values).max(axis=0)))
 
 
 def realised(additive: FloatArray, epistatic: FloatArray, rel_aa: FloatArray) -> TraitFacts:

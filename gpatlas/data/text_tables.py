@@ -39,8 +39,8 @@ def plink_files(bed: Path) -> tuple[Path, Path, Path]:
 def trait_names(phenotypes: Path, id_column: str | None = None, group_column: str | None = None) -> tuple[str, ...]:
     """The columns of a phenotype table that are traits: all but the ids and the group."""
     _, columns = open_individuals(phenotypes, id_column)
-    if group_column is not None and group_column not in columns.values:
-        raise SourceError(f"{phenotypes}: has no column {group_column!r} for the groups{nearest(group_column, list(columns.values))}")
+    if group_column is not None and group_column not in columns.groups():
+        raise SourceError(f"{phenotypes}: has no column {group_column!r} for the groups{nearest(group_column, list(columns.groups()))}")
     return tuple(name for name in columns.values if name != group_column)
 
 
@@ -105,6 +105,10 @@ class Columns:
     id: int
     family: int | None
     values: dict[str, int]
+
+    def groups(self) -> dict[str, int]:
+        """The columns that may be the group: those of values, and FID."""
+        return self.values if self.family is None else {FAMILY: self.family, **self.values}
 
     def person(self, fields: Sequence[str]) -> Person:
         """Whose row these fields are."""

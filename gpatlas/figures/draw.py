@@ -12,21 +12,26 @@ from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.layout import STYLE
 from gpatlas.figures.rows import Beside, nothing_beside, read_beside, read_table
 from gpatlas.figures.settings import FigureSettings
+from gpatlas.figures.words import listed
 from gpatlas.progress import Progress
+
+FORMATS = (".png", ".pdf", ".svg")
 
 
 def run(settings: FigureSettings, source: Path, out: Path, progress: Progress) -> None:
-    """Draw `settings.figure` from the collected table (CSV) `source` as PNG at `out`.
+    """Draw `settings.figure` from the collected table (CSV) `source` at `out`, in the format that the suffix of `out` names.
 
-    Raises ValueError where the figure is unknown, or the table lacks what it needs.
+    Raises ValueError where the figure or the format is unknown, or the table lacks what it needs.
     """
     chart_of(settings.figure)
+    if out.suffix.lower() not in FORMATS:
+        raise ValueError(f"--out: {out.name!r} names no format of a figure; end it in {listed(FORMATS)}")
     try:
         table = read_table(source)
         figure = draw(settings.figure, table, settings.further_models, settings.experiment, partial(read_beside, source))
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    figure.savefig(out, format="png", dpi=settings.dpi, bbox_inches="tight", pad_inches=0.15)
+    figure.savefig(out, dpi=settings.dpi, bbox_inches="tight", pad_inches=0.15)
     progress(1, 1, figure=settings.figure, rows=len(table))
 
 

@@ -92,7 +92,7 @@ def intervals(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*TRAIT, "model", "mean", "half", "n"])
 
 
-def differences(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
+def model_differences(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
     """A row per scenario, trait and two models that both have it: that of `other` minus that of `model`, the simpler of the two.
 
     `difference`, `low`, `high`: mean over the folds and its interval; `beyond_noise`: whether that leaves out 0.

@@ -3,6 +3,7 @@
 import itertools
 import math
 import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from gpatlas.figures.words import title_of
 
 MARKERS = "os^DvPX"
+CHARACTER = 0.042  # width of a character of a tick's label, in parts of the x axis
 INK, MUTED = "#222222", "#666666"
 DASHED: dict[str, Any] = {"color": MUTED, "linestyle": (0, (5, 3)), "linewidth": 1.0, "zorder": 1.5}
 CEILING: dict[str, Any] = {"color": INK, "linewidth": 1.1, "zorder": 2.5}
@@ -65,12 +67,12 @@ def panels(
     """
     n_rows = math.ceil(len(titles) / most)
     n_columns = math.ceil(len(titles) / n_rows)
-    figsize = max(6.0, size[0] * n_columns + 1.2) + beside, size[1] * n_rows * len(blocks) + 1.5
-    figure = Figure(
-        figsize=figsize,
-        layout=ConstrainedLayoutEngine(wspace=0.05, hspace=0.02 * len(blocks), rect=(0, 0.015, 1, 0.975) if beside else (0, 0, 1, 1)),
-    )
-    grid = figure.subplots(n_rows * len(blocks), n_columns, sharey=True, squeeze=False).reshape(len(blocks), -1)
+    rows = n_rows * len(blocks)
+    width, height = max(6.0, size[0] * n_columns + 1.2) + beside, size[1] * rows + 1.5
+    gaps = 0.3 * (rows - 1) / height
+    layout = ConstrainedLayoutEngine(wspace=0.05, hspace=gaps, rect=(0, 0.015, 1, 0.975) if beside else (0, 0, 1, 1))
+    figure = Figure(figsize=(width, height), layout=layout)
+    grid = figure.subplots(rows, n_columns, sharey=True, squeeze=False).reshape(len(blocks), -1)
     shown = [list(block[: len(titles)]) for block in grid]
     for axes in grid[:, len(titles) :].ravel():
         axes.remove()
@@ -105,10 +107,21 @@ def log_axis(axes: Axes, x: pd.Series, also: list[float]) -> None:
         steps = (1, 2, 5) if room < 0.3 else (1, 3) if room < 0.47 else (1,)
         round_numbers = (step * 10.0**power for power in range(-6, 10) for step in steps)
         ticks = [tick for tick in round_numbers if low <= tick <= high] or [values[0], values[-1]]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(PLAIN)
+    places = np.log10(np.array(ticks) / low) / math.log10(high / low)
+    label_x(axes, ticks, places)
     axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)))
     axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def label_x(axes: Axes, ticks: Sequence[float], places: Iterable[float]) -> None:
+    """Label the x axis at `ticks`, which lie at these `places` (0 to 1) along it: at both ends, and between them where there is room."""
+    kept: dict[float, tuple[float, float]] = {}
+    for tick, place in sorted(zip(ticks, places, strict=True), key=lambda pair: pair[0] not in (ticks[0], ticks[-1])):
+        width = CHARACTER * (len(PLAIN(tick)) + 0.5)
+        if all(abs(place - other) > (width + other_width) / 2 for other, other_width in kept.values()):
+            kept[tick] = place, width
+    axes.xaxis.set_major_locator(FixedLocator(sorted(kept)))
+    axes.xaxis.set_major_formatter(PLAIN)
 
 
 def looks_of(labels: dict[Any, str]) -> dict[Any, Look]:

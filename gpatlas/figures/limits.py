@@ -4,6 +4,7 @@ Two rows of panels for each population size. Against heritability: the populatio
 heritabilities; against pairs: those of the heritability that has the most QTL counts. Ceilings as in `gpatlas.figures.scaling`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +22,10 @@ from gpatlas.figures.layout import (
     CEILING,
     INK,
     LINEAR_CEILING,
-    PLAIN,
     R_LABEL,
     Look,
     finish,
+    label_x,
     legend,
     log_axis,
     looks_of,
@@ -32,7 +33,7 @@ from gpatlas.figures.layout import (
     panels,
     unseen,
 )
-from gpatlas.figures.rows import rows_of, shares_of, with_pairs_per_individual, with_share
+from gpatlas.figures.rows import linear_share, rows_of, shares_of, with_pairs_per_individual, with_share
 from gpatlas.figures.words import as_r, by_registry, course, defined, title_of
 
 COLUMNS = ["n_qtl", "h2", "v_a_over_v_g"]
@@ -77,7 +78,8 @@ def draw_accuracy(points: pd.DataFrame) -> Figure:
     looks = looks_of({title_of(model): title_of(model) for model in by_registry(points["model"].unique())})
     figure, shown = _panels(points, "Accuracy by heritability and by QTL pairs per individual", R_LABEL)
     low = min(0.0, points["value"].min())
-    figure.axes[0].set_ylim(low - 0.16 * (1 - low), 1.05)
+    figure.axes[0].set_ylim(low - 0.2 * (1 - low), 1.05)
+    figure.axes[0].yaxis.set_major_locator(FixedLocator([tick / 5 for tick in range(math.ceil(5 * low), 6)]))  # none beside the picks
     for axes, part, x in shown:
         _curves(axes, part, x, looks)
         _ceilings(axes, part, x)
@@ -126,8 +128,8 @@ def _panels(points: pd.DataFrame, heading: str, ylabel: str) -> tuple[Figure, li
             log_axis(row[0], view.points[view.x].map("{:.2g}".format).astype(float), [])
         else:
             row[0].set_xlim(0, 1.05)
-            row[0].xaxis.set_major_locator(FixedLocator(sorted(view.points["h2"].unique())))
-            row[0].xaxis.set_major_formatter(PLAIN)
+            ticks = sorted(view.points["h2"].unique())
+            label_x(row[0], ticks, [tick / 1.05 for tick in ticks])
     places = [(view, trait, axes) for view, row in zip(views, by_view, strict=True) for trait, axes in zip(shares.index, row, strict=True)]
     parts = [(axes, view.points[view.points["trait"] == trait], view.x) for view, trait, axes in places]
     return figure, [(axes, part, x) for axes, part, x in parts if len(part)]
@@ -154,8 +156,8 @@ def _beside(axes: Axes, x: Any, step: float) -> Any:
 
 
 def _ceilings(axes: Axes, points: pd.DataFrame, x: str) -> None:
-    """sqrt(h2) and sqrt(v_a_over_v_g·h2), from the means of the populations."""
-    means = points.assign(at=points[x]).groupby("at")[["h2", "v_a_over_v_g"]].mean()
+    """sqrt(h2) and sqrt(linear share·h2), from the means of the populations."""
+    means = points.assign(at=points[x], linear=linear_share(points)).groupby("at")[["h2", "linear"]].mean()
     fine = np.geomspace(means.index[0], means.index[-1], 100)
     h2, share = (np.interp(fine, means.index, means[name]) for name in means)
     axes.plot(fine, h2**0.5, label="ceiling: any model", **CEILING)

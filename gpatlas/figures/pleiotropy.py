@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from gpatlas.figures.boxes import GAIN_LABEL, Gains, boxes, with_panels
 from gpatlas.figures.chart import Chart
 from gpatlas.figures.layout import MARKERS, MUTED, Look, by_model, gain_limits, looks_of, of_model
-from gpatlas.figures.rows import models_beside, paired_each, relative_gain, rows_of, with_ceiling
+from gpatlas.figures.rows import linear_share, models_beside, paired_each, relative_gain, rows_of, with_ceiling
 from gpatlas.figures.words import as_percent, by_title, course, defined, joined, name_in_text
 
 OWN = "0, own pairs"
@@ -42,7 +42,7 @@ def draw_by_correlation(points: pd.DataFrame) -> Figure:
     groups = points["n_qtl"].map({count: place for place, count in enumerate(counts)})
     levels, looks = _arms(points)
     points = points.assign(block=points["model"].map(by_model(points, GAIN_LABEL)), group=groups, level=levels)
-    best = (points["v_a_over_v_g"] ** -0.5 - 1).groupby([points["panel"], points["group"]]).mean().max()
+    best = (linear_share(points) ** -0.5 - 1).groupby([points["panel"], points["group"]]).mean().max()
     facts.append("pairs of interacting QTL: each trait's own, or shared by all")
     gains = Gains(points, titles, [f"{count:.0f}" for count in counts], looks, facts)
     labels = f"Relative gain{of_model(points)} over ridge regression", "Number of QTL"

@@ -15,12 +15,21 @@ ALWAYS = ["experiment", *POPULATION, "model", "n_individuals", "simulator", "pro
 NAMES = ["experiment", "scenario", "model", "simulator", "protocol", "trait_name", "counted_allele", "other_allele"]
 NAMES += [f"{name}{end}" for name in ("id", "chromosome") for end in ("", "_1", "_2")]
 POSITIVE = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
+NUMBERS = [*POSITIVE, "replicate", "pearson_r", "genetic_correlation", "rel_aa", "seed", "seconds", "pair_precision", "pair_recall"]
 
 
 def read_table(source: Path | str) -> pd.DataFrame:
-    """The table in a CSV file; names are text, those too that pandas takes for a number or a missing value: 1e3, True, NA."""
+    """The table in a CSV file; names are text, those too that pandas takes for a number or a missing value: 1e3, True, NA.
+
+    Raises ValueError where another text stands in a column of NUMBERS.
+    """
     names = pd.read_csv(source, usecols=lambda name: name in NAMES, dtype=str, keep_default_na=False, na_values=[""])
-    return pd.read_csv(source).assign(**{str(name): names[name] for name in names})
+    table = pd.read_csv(source, low_memory=False)
+    for name in (name for name in NUMBERS if name in table and not pd.api.types.is_numeric_dtype(table[name])):
+        broken = table.loc[table[name].notna() & pd.to_numeric(table[name], errors="coerce").isna(), name]
+        if len(broken):
+            raise ValueError(f"column {name!r} holds {broken.iloc[0]!r} in line {broken.index[0] + 2}, where a number belongs")
+    return table.assign(**{str(name): names[name] for name in names})
 
 
 Beside = Callable[[str], pd.DataFrame]
@@ -28,9 +37,13 @@ Beside = Callable[[str], pd.DataFrame]
 
 
 def read_beside(source: Path | str, name: str) -> pd.DataFrame:
-    """The table `name` beside the collected table `source`, <source without .csv>.<name>.csv; empty where there is no such file."""
-    path = beside(Path(source), name)
-    return read_table(path) if path.exists() else pd.DataFrame()
+    """The table `name` beside the collected table `source`; empty where there is none.
+
+    It is <source without .csv>.<name>.csv, or <name>.csv where results are published.
+    """
+    source = Path(source)
+    found = [path for path in (beside(source, name), source.with_name(f"{name}.csv")) if path.exists()]
+    return read_table(found[0]) if found else pd.DataFrame()
 
 
 def nothing_beside(name: str) -> pd.DataFrame:
@@ -109,6 +122,15 @@ def with_share(rows: pd.DataFrame) -> pd.DataFrame:
 def shares_of(points: pd.DataFrame) -> pd.Series:
     """The column `share` by trait."""
     return points.groupby("trait")["share"].first()
+
+
+def linear_share(rows: pd.DataFrame) -> pd.Series:
+    """The share of the genetic variance that the best linear model explains: linear_r_squared where the table has it.
+
+    Elsewhere V_A/V_G: at allele frequency 0.5 without linkage, as is simulated here, the two are the same.
+    """
+    share = rows["v_a_over_v_g"]
+    return rows["linear_r_squared"].fillna(share) if "linear_r_squared" in rows else share
 
 
 def with_pairs_per_individual(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Figures 1A, 1B, S1 and the accessory ones: r, and gains in r, by number of QTL and population size.
 
-The ceilings take V_A/V_G as realised in each population: r of a perfect model is sqrt(h2), and of the best linear one
-sqrt(v_a_over_v_g·h2), as the correlation of phenotypes with genetic values is the square root of heritability (Falconer & Mackay 1996,
-Introduction to Quantitative Genetics, 4th ed., chapter 10).
+The ceilings are those of each population: r of a perfect model is sqrt(h2), and of the best linear one sqrt(linear share·h2) (see
+`gpatlas.figures.rows.linear_share`), as the correlation of phenotypes with genetic values is the square root of heritability (Falconer &
+Mackay 1996, Introduction to Quantitative Genetics, 4th ed., chapter 10).
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +17,7 @@ from gpatlas.figures.chart import Chart
 from gpatlas.figures.curves import curves, scatter
 from gpatlas.figures.layout import CEILING, DASHED, LINEAR_CEILING, R_LABEL, finish, gain_limits, legend, looks_of, mark, of_model
 from gpatlas.figures.rows import (
+    linear_share,
     models_beside,
     paired,
     paired_each,
@@ -60,7 +61,7 @@ def excess_over_ridge(table: pd.DataFrame, experiment: str, further_models: Sequ
 
 def draw_gain(points: pd.DataFrame) -> Figure:
     """Relative gain against QTL; the ceiling is a perfect model's gain over the best linear one. A row of panels per model."""
-    points = points.assign(perfect=points["v_a_over_v_g"] ** -0.5 - 1, none=0.0)
+    points = points.assign(perfect=linear_share(points) ** -0.5 - 1, none=0.0)
     ceilings = points.groupby(["trait", "n_qtl"])["perfect"].mean()
     limits = gain_limits(points["value"], ceilings, ceilings.max())
     title = f"Relative gain{of_model(points)} over the linear model"
@@ -102,7 +103,7 @@ def draw_against_ridge(points: pd.DataFrame) -> Figure:
 
 
 def _with_ceilings(points: pd.DataFrame) -> pd.DataFrame:
-    return points.assign(any_model=points["h2"] ** 0.5, linear_model=(points["v_a_over_v_g"] * points["h2"]) ** 0.5)
+    return points.assign(any_model=points["h2"] ** 0.5, linear_model=(linear_share(points) * points["h2"]) ** 0.5)
 
 
 def _r_limits(*columns: pd.Series) -> tuple[float, float]:
@@ -131,7 +132,7 @@ def say_accuracy(points: pd.DataFrame) -> str:
     """The mean over traits at both ends of every population size, and the distance from the best that a linear model can do."""
     sizes = defined(points.groupby("n_individuals"))
     courses = [f"{course(rows, 'n_qtl', '{:,.0f} QTL', as_r, 'mean')} with {size:,.0f} individuals" for size, rows in sizes]
-    excess = (points["value"] - (points["v_a_over_v_g"] * points["h2"]) ** 0.5).mean()
+    excess = (points["value"] - _with_ceilings(points)["linear_model"]).mean()
     side = "above" if excess > 0 else "below"
     model = title_of(points["model"].iloc[0])
     return f"Mean r of the {model}: {'; '.join(courses)}. Over all it lies {as_r(abs(excess))} {side} the ceiling of linear models."

@@ -29,4 +29,4 @@ class FigureSettings(Settings):
     figure: str = Field(description="which figure")
     experiment: str | None = Field(None, description="experiment to draw; left out: the figure's usual one")
     further_models: FurtherModels = Field((), description=f"models drawn beside the study's in figures {', '.join(DRAW_FURTHER)}")
-    dpi: Annotated[Int, Field(ge=50)] = Field(200, description="dots per inch")
+    dpi: Annotated[Int, Field(ge=50, le=1200)] = Field(200, description="dots per inch")

@@ -4,8 +4,10 @@ A fit sees standardised phenotypes, never a path, a split, a unit, a true effect
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
@@ -33,15 +35,20 @@ class Part:
     def rows(self, rows: Rows) -> "Part":
         return Part(self.genotypes.rows(rows), self.phenotypes[rows])
 
+    def joined(self, other: "Part") -> "Part":
+        """These individuals, then those of `other`."""
+        packed = np.concatenate([self.genotypes.packed, other.genotypes.packed])
+        return Part(replace(self.genotypes, packed=packed), np.concatenate([self.phenotypes, other.phenotypes]))
+
 
 @dataclass(frozen=True)
 class Fitted:
     """A fitted model, in the unit of the phenotypes that it was given.
 
-    `predict`: genotypes of n individuals to phenotypes (n, T). `coefficients` (n_loci, T): additive effects of the loci,
-    where the model has such: what an individual with all counted alleles has more than one with none. `columns`: further results, each a number or one value per trait (T,). `tables`: further
-    tables by name, which are written beside the model's own; in a table with the column `trait` (from 1), `effect` is in the
-    unit of that trait.
+    `predict`: genotypes of n individuals to phenotypes (n, T). `coefficients` (n_loci, T): additive effects of the loci, where the
+    model has such: what an individual with all counted alleles has more than one with none. `columns`: further results, each a number or
+    one value per trait (T,). `tables`: further tables by name, which are written beside the model's own; in a table with the column
+    `trait` (from 1), `effect` is in the unit of that trait.
     """
 
     predict: Callable[[Genotypes], FloatArray]
@@ -52,7 +59,8 @@ class Fitted:
 
 Fit = Callable[[Part, Part, Any, FitProgress], dict[str, Fitted]]
 """(training part, validation part, settings, progress) to the fitted models by name. The validation part is the test part under
-protocol 'paper', and empty for a model that does not validate."""
+protocol 'paper', and empty for a model that does not validate. Under any other protocol a fit that has chosen by it ends with
+a fit of both parts together."""
 
 Judge = Callable[[dict[str, Fitted], Effects], dict[str, Fitted]]
 """The fitted models, with what only the true effects can tell added to their columns and tables."""

@@ -70,12 +70,12 @@ def fit_split(
 
 
 def _parts(population: Population, split: Split) -> tuple[Part, Part, CovariateEffects | None]:
-    """Training and validation part, adjusted for what covariates explain among those who train."""
+    """Training and validation part, adjusted for what covariates explain among both: so it is the same for every model."""
     everyone = Part(population.genotypes, population.phenotypes)
     described = population.described
     if described is None or not described.covariates.shape[1]:
         return everyone.rows(split.train), everyone.rows(split.validation), None
-    effects = CovariateEffects.fit(described.covariates[split.train], population.phenotypes[split.train])
+    effects = CovariateEffects.fit(described.covariates[split.fitted], population.phenotypes[split.fitted])
     train, validation = (
         Part(population.genotypes.rows(rows), population.phenotypes[rows] - effects.of(described.covariates[rows]))
         for rows in (split.train, split.validation)
@@ -89,7 +89,7 @@ def predict_split(fitted: Fitted, covariates: CovariateEffects | None, populatio
     if by_genome.shape != observed.shape:
         raise ValueError(f"predictions have the shape {by_genome.shape}, the phenotypes {observed.shape}: individuals by traits")
     by_covariates = covariates.of(population.described.covariates[split.test]) if covariates and population.described else None
-    return Predicted(observed, by_genome, by_covariates, population.phenotypes[split.train].mean(axis=0))
+    return Predicted(observed, by_genome, by_covariates, population.phenotypes[split.fitted].mean(axis=0))
 
 
 def fit_scaled(
@@ -128,7 +128,7 @@ def _facts(settings: FitSettings, splits: list[Split], seconds: float) -> Row:
     facts: Row = {"protocol": settings.protocol}
     if settings.protocol == "cross_validation":
         facts |= {"n_folds": settings.n_folds, "n_repeats": settings.n_repeats}
-    sizes = {"n_train": min(len(split.train) for split in splits), "n_test": len(splits[-1].test)}
+    sizes = {"n_train": min(len(split.fitted) for split in splits), "n_test": len(splits[-1].test)}
     if settings.protocol == "cross_validation":
         sizes["n_test"] = sum(len(split.test) for split in splits) // settings.n_repeats
     return {**facts, **sizes, "seed": settings.seed, "seconds": round(seconds, 3)}

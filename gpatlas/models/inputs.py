@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gpatlas.data.genotypes import Genotypes, pack
+from gpatlas.settings import BLOCK
 
 InputColumns = npt.NDArray[np.int64]
 BITS = torch.from_numpy(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")).float()  # (256, 8)
@@ -44,6 +45,11 @@ class Inputs:
         per_byte, bits = 8 // genotypes.bits, genotypes.bits
         found = (genotypes.packed[:, loci // per_byte] >> (loci % per_byte * bits).astype(np.uint8)) & (2**bits - 1)
         return cls(torch.from_numpy(pack(found == counts)).to(device), BITS.to(device), len(columns))
+
+    def absent(self) -> Tensor:
+        """Which inputs are 0 in everyone, (n_columns,)."""
+        seen = torch.stack([self.expand(bits).amax(dim=0) for bits in torch.split(self.bits, BLOCK)])
+        return seen.amax(dim=0) == 0
 
     def rows(self, rows: Tensor) -> Tensor:
         """Those individuals' inputs, float32 (k, n_columns)."""

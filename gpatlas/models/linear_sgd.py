@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.registry import LinearSgdSettings
-from gpatlas.models.training import Recipe, TrainingStep, tell_machine, train_recipe
+from gpatlas.models.training import Recipe, TrainingStep, tell_machine, train_and_refit
 
 
 def fit(train: Part, validation: Part, settings: LinearSgdSettings, progress: FitProgress) -> dict[str, Fitted]:
     """Plain SGD with an L2 penalty on all parameters, the bias included."""
     tell_machine(settings, progress)
     recipe = Recipe(nn.Linear, lambda network: sgd_step(network, shrink_squares, settings.penalty))
-    return {"linear_sgd": train_recipe(recipe, train, validation, settings, progress).fitted()}
+    return {"linear_sgd": train_and_refit(recipe, train, validation, settings, progress).fitted()}
 
 
 Shrink = Callable[[Tensor, Tensor, float], None]  # moves weight and bias against so much of a penalty's gradient

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.registry import MlpSettings
 from gpatlas.models.settings import TuningSettings
-from gpatlas.models.training import OnEpoch, Recipe, Trained, TrainingStep, pick_device, silent, tell_machine, train_recipe
+from gpatlas.models.training import OnEpoch, Recipe, TrainingStep, pick_device, silent, tell_machine, train_and_refit, train_recipe
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FASTER_FROM = 1024  # hidden units from which bf16 is faster than fp32, where it is at all
@@ -28,24 +28,21 @@ def fit(train: Part, validation: Part, settings: MlpSettings, progress: FitProgr
 
 def fit_mlp(train: Part, validation: Part, settings: MlpSettings, on_epoch: OnEpoch) -> Fitted:
     """AdamW without a further penalty."""
-    return train_recipe(mlp_recipe(settings), train, validation, settings, on_epoch).fitted()
+    return train_and_refit(mlp_recipe(settings), train, validation, settings, on_epoch).fitted()
 
 
 def _tuned(train: Part, validation: Part, settings: MlpSettings, progress: FitProgress) -> Fitted:
     """With the table `trials`."""
-    from gpatlas.models.tuning import as_on_epoch, choose, suggest_rate  # Optuna is loaded only where it is used
+    from gpatlas.models.tuning import ReportEpoch, as_on_epoch, choose, suggest_rate  # Optuna is loaded only where it is used
 
-    def with_rate(learning_rate: float, on_epoch: OnEpoch) -> Trained[nn.Module]:
-        candidate = settings.model_copy(update={"learning_rate": learning_rate})
-        return train_recipe(mlp_recipe(candidate), train, validation, candidate, on_epoch)
+    def with_rate(learning_rate: float) -> MlpSettings:
+        return settings.model_copy(update={"learning_rate": learning_rate})
 
-    choice = choose(
-        lambda trial: suggest_rate(trial, settings),
-        lambda rate, tell: with_rate(rate, as_on_epoch(tell)).training.loss,
-        settings,
-        progress,
-    )
-    fitted = with_rate(choice.best, silent).fitted()
+    def loss(rate: float, report: ReportEpoch) -> float:
+        return train_recipe(mlp_recipe(settings), train, validation, with_rate(rate), as_on_epoch(report)).training.loss
+
+    choice = choose(lambda trial: suggest_rate(trial, settings), loss, settings, progress)
+    fitted = fit_mlp(train, validation, with_rate(choice.best), silent)
     progress(settings.n_trials + 1, settings.n_trials + 1)
     return replace(fitted, columns={**fitted.columns, "learning_rate": choice.best}, tables={"trials": choice.trials})
 

@@ -50,7 +50,7 @@ class FitSettings(Settings):
 class PenaltySettings(FitSettings):
     """What the fits share that choose their penalty by leave-one-out."""
 
-    n_penalties: Annotated[Int, Field(ge=1)] = Field(100, description="penalties tried, evenly spaced in logarithm")
+    n_penalties: Annotated[Int, Field(ge=1, le=10_000)] = Field(100, description="penalties tried, evenly spaced in logarithm")
     log10_penalty_min: Float = Field(-5.0, description="exponent of the smallest penalty")
     log10_penalty_max: Float = Field(5.0, description="exponent of the largest penalty")
 

@@ -34,6 +34,11 @@ class Split:
         train, validation, test = (part[np.isin(part, rows)] for part in (self.train, self.validation, self.test))
         return Split(train, validation, test, self.repeat, self.fold)
 
+    @property
+    def fitted(self) -> Rows:
+        """Those of the final fit: the validation part is among them where it is not the test part."""
+        return np.union1d(self.train, np.setdiff1d(self.validation, self.test))
+
 
 def plan_splits(model: Model, settings: FitSettings, population: Population) -> Plan:
     """Traits that are measured in the same individuals are fitted together, on these individuals.

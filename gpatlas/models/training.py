@@ -17,6 +17,7 @@ from gpatlas.models.inputs import InputColumns, Inputs
 from gpatlas.models.settings import NeuralSettings
 
 EVALUATION_BATCH = 1024
+HOPELESS = 100  # times the mean absolute phenotype, or 1: a larger loss is that of a training that diverged
 N = TypeVar("N", bound=nn.Module)
 OnEpoch = Callable[..., None]  # hears of every epoch: (epoch, epochs at most, loss=…); a FitProgress, or what stands for one
 TrainingStep = Callable[[Tensor, Tensor, float], None]  # inputs (B, k), phenotypes (B, T), learning rate
@@ -63,7 +64,7 @@ def _kernels(device: torch.device) -> Iterator[None]:
 
 
 class Diverged(ValueError):
-    """No epoch of a training ended with a finite loss."""
+    """A training ended with no finite loss, or with a hopeless one."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,11 @@ class Trained(Generic[N]):
 
 
 class Training(NamedTuple):
-    """How many epochs a training took, and the evaluation loss of the weights that were kept."""
+    """How many epochs a training took, the evaluation loss of the weights that were kept, and the learning rates up to these."""
 
     epochs: int
     loss: float
+    rates: tuple[float, ...]
 
 
 def pick_device(name: str) -> torch.device:
@@ -118,15 +120,9 @@ def train_recipe(
 ) -> Trained[N]:
     """Train a model on one-hot alleles, or on those `columns` of them (k,), whose number 2·locus + allele says what they are."""
     with torch_state(settings) as device:
-        torch.manual_seed(settings.seed)
-        inputs, seen = (Inputs.of(part.genotypes, columns, device) for part in (train, validation))
-        wanted, truth = (torch.from_numpy(part.phenotypes).to(device, torch.float32) for part in (train, validation))
-        network = recipe.network(inputs.n_columns, wanted.shape[1]).to(device)
-        take = recipe.step(network)
+        network, step = _start(recipe, train, settings, device, columns)
+        seen, truth = _tensors(validation, device, columns)
         evaluation_shuffle = torch.Generator().manual_seed(settings.seed)
-
-        def step(rows: Tensor, rate: float) -> None:
-            take(inputs.rows(rows), wanted.index_select(0, rows), rate)
 
         def evaluate() -> float:
             errors = (outputs(network, seen) - truth).abs_().mean(dim=1)
@@ -134,8 +130,68 @@ def train_recipe(
                 return mean_of_batches(errors, settings.batch_size, evaluation_shuffle)
             return float(errors.mean())
 
-        training = train_network(network, step, evaluate, len(wanted), settings, on_epoch)
+        training = train_network(network, step, evaluate, len(train.phenotypes), settings, on_epoch)
+        network.zero_grad()  # frees the gradients
     return Trained(network, columns, settings, training)
+
+
+def refit(
+    recipe: Recipe[N], trained: Trained[N], train: Part, validation: Part, on_epoch: OnEpoch = silent, columns: InputColumns | None = None
+) -> Trained[N]:
+    """Train anew on both parts together, for as many epochs as were best and at their learning rates.
+
+    Under protocol 'paper' the validation part is the test part: what was trained stays as it is.
+    """
+    settings, rates = trained.settings, trained.training.rates
+    if settings.protocol == "paper":
+        return trained
+    everyone = train.joined(validation)
+    with torch_state(settings) as device:
+        network, step = _start(recipe, everyone, settings, device, columns)
+        shuffle = torch.Generator().manual_seed(settings.seed)
+        for epoch, rate in enumerate(rates, 1):
+            train_epoch(network, step, len(everyone.phenotypes), settings, shuffle, rate)
+            on_epoch(round(settings.epochs * epoch / len(rates)), settings.epochs)
+        network.zero_grad()
+        inputs, wanted = _tensors(everyone, device, columns)
+        _refuse_hopeless(float((outputs(network, inputs) - wanted).abs_().mean()), everyone, settings)
+    return Trained(network, columns, settings, trained.training._replace(epochs=len(rates)))
+
+
+def train_and_refit(recipe: Recipe[N], train: Part, validation: Part, settings: NeuralSettings, on_epoch: OnEpoch) -> Trained[N]:
+    """Both, on all columns; each is half of the progress where there are two trainings."""
+    halves = [on_epoch] if settings.protocol == "paper" else [_half(on_epoch, number) for number in (0, 1)]
+    trained = train_recipe(recipe, train, validation, settings, halves[0])
+    _refuse_hopeless(trained.training.loss, validation, settings)
+    return refit(recipe, trained, train, validation, halves[-1])
+
+
+def _refuse_hopeless(loss: float, part: Part, settings: NeuralSettings) -> None:
+    """Raises Diverged where the loss is no number, or many times that of predicting 0."""
+    if not loss <= HOPELESS * max(1.0, float(np.abs(part.phenotypes).mean())):
+        raise Diverged(f"training diverged: it ended with a loss of {loss:.3g}; learning_rate {settings.learning_rate:g} is too high")
+
+
+def _half(on_epoch: OnEpoch, number: int) -> OnEpoch:
+    return lambda done, total, **facts: on_epoch(number * total + done, 2 * total, **facts)
+
+
+def _start(
+    recipe: Recipe[N], part: Part, settings: NeuralSettings, device: torch.device, columns: InputColumns | None
+) -> tuple[N, Callable[[Tensor, float], None]]:
+    """An untrained network, and its training step on those rows of the part."""
+    torch.manual_seed(settings.seed)
+    inputs, wanted = _tensors(part, device, columns)
+    network = recipe.network(inputs.n_columns, wanted.shape[1]).to(device)
+    if settings.protocol != "paper":  # an allele that no one here has says nothing, also where others have it
+        next(network.parameters()).detach()[:, inputs.absent()] = 0
+    step = recipe.step(network)
+    return network, lambda rows, rate: step(inputs.rows(rows), wanted.index_select(0, rows), rate)
+
+
+def _tensors(part: Part, device: torch.device, columns: InputColumns | None) -> tuple[Inputs, Tensor]:
+    """Inputs and phenotypes."""
+    return Inputs.of(part.genotypes, columns, device), torch.from_numpy(part.phenotypes).to(device, torch.float32)
 
 
 def train_network(
@@ -154,10 +210,10 @@ def train_network(
     rate, shuffle = Plateau(settings.learning_rate), torch.Generator().manual_seed(settings.seed)
     weights = list(network.state_dict().values())
     best_loss, best_weights, best_epoch = math.inf, [torch.empty_like(tensor) for tensor in weights], 0
+    rates: list[float] = []
     for epoch in range(1, settings.epochs + 1):
-        network.train()
-        for rows in batches(n_individuals, settings.batch_size, shuffle, weights[0].device):
-            step(rows, rate.rate)
+        rates.append(rate.rate)
+        train_epoch(network, step, n_individuals, settings, shuffle, rate.rate)
         current = evaluate()
         rate.see(current)
         on_epoch(epoch, settings.epochs, loss=current)
@@ -171,7 +227,21 @@ def train_network(
             f"training diverged: the evaluation loss was never a finite number; learning_rate {settings.learning_rate:g} is too high"
         )
     torch._foreach_copy_(weights, best_weights)
-    return Training(epoch, best_loss)
+    return Training(epoch, best_loss, tuple(rates[:best_epoch]))
+
+
+def train_epoch(
+    network: nn.Module,
+    step: Callable[[Tensor, float], None],
+    n_individuals: int,
+    settings: NeuralSettings,
+    shuffle: torch.Generator,
+    rate: float,
+) -> None:
+    """Every individual once, in shuffled batches."""
+    network.train()
+    for rows in batches(n_individuals, settings.batch_size, shuffle, next(network.parameters()).device):
+        step(rows, rate)
 
 
 def batches(n: int, size: int, shuffle: torch.Generator, device: torch.device) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from gpatlas.figures.effects import effects, found_pairs, strongest
-from gpatlas.figures.folds import MEASURES, TRAIT, differences
+from gpatlas.figures.folds import MEASURES, TRAIT, model_differences
 from gpatlas.figures.prediction import PREDICTION, predictive, rows_of_prediction
 from gpatlas.figures.rows import Beside
 from gpatlas.figures.traits import scored, with_labels
@@ -125,7 +125,7 @@ def _choices(experiment: str, rows: pd.DataFrame) -> Table | None:
 
 def _differences(experiment: str, rows: pd.DataFrame, scores: pd.DataFrame) -> Table | None:
     """A row per trait and two models."""
-    both = [differences(scores, measure).assign(measure=name) for measure, name in MEASURES.items()]
+    both = [model_differences(scores, measure).assign(measure=name) for measure, name in MEASURES.items()]
     if (frame := pd.concat(both, ignore_index=True)).empty:
         return None
     labels = rows.drop_duplicates(TRAIT)[[*TRAIT, "label"]]

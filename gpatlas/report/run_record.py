@@ -27,6 +27,14 @@ class StageRecord(Settings):
     report: dict[str, Any] = {}
 
 
+class MissingStage(Settings):
+    """A stage that failed, or reads from one that did, and `why`; `log`: its path below the results, where it has one."""
+
+    stage: str
+    why: str
+    log: str | None = None
+
+
 class FigureFile(Settings):
     """A figure of FIGURES and its PNG, `path`.
 
@@ -53,7 +61,8 @@ class FigureFile(Settings):
 class RunRecord(Settings):
     """A whole run: its `config` file and what that said, the collected table `results` (CSV), the figures, every stage before the report.
 
-    `session`: of the driver that asks for the report; a stage of another one was reused. `command`: what repeats the run.
+    `session`: of the driver that asks for the report; a stage of another one was reused. `command`: what repeats the run. `missing`: what
+    the run goes without; all else is of what there is.
     """
 
     name: str
@@ -66,6 +75,7 @@ class RunRecord(Settings):
     results: str
     figures: tuple[FigureFile, ...]
     stages: tuple[StageRecord, ...]
+    missing: tuple[MissingStage, ...] = ()
 
     @property
     def ran(self) -> list[StageRecord]:

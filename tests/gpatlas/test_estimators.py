@@ -115,6 +115,8 @@ def test_alleles_are_0_and_1(name: str) -> None:
 def test_settings_are_checked_when_it_is_fitted() -> None:
     with pytest.raises(SettingsError, match="n_penalties: must be greater than or equal to 1, got 0"):
         gpatlas.Ridge(n_penalties=0).fit(*alleles_and_trait(20))
+    with pytest.raises(SettingsError, match="n_penalties: must be less than or equal to 10000, got 10001"):
+        gpatlas.Ridge(n_penalties=10_001).fit(*alleles_and_trait(20))
     with pytest.raises(TypeError, match="n_penaltys"):
         gpatlas.Ridge(n_penaltys=3)
 
@@ -190,6 +192,18 @@ def test_the_order_of_individuals_does_no_harm() -> None:
     network = gpatlas.Mlp(hidden_size=32, epochs=30, threads=1)
     scores = [network.fit(alleles[rows], trait[rows]).score(alleles, trait) for rows in (np.arange(400), order)]
     assert min(scores) > 0.8
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_individual_is_learned_from(name: str) -> None:
+    """Those to choose by too, after the choice: of one epoch there is none. Of an error only the sign may matter."""
+    alleles, trait = alleles_and_trait(24)
+    known = {key: 1 for key in ("epochs", "lasso_epochs") if key in QUICK[name]}
+    estimator = CLASSES[name](**{**QUICK[name], **known}, threads=1)
+    first = estimator.fit(alleles, trait).predict(alleles)
+    for individual in range(24):
+        changes = [trait + shift * (np.arange(24) == individual) for shift in (1000, -1000)]
+        assert any((clone(estimator).fit(alleles, changed).predict(alleles) != first).any() for changed in changes)
 
 
 def test_numpy_grids_are_searched() -> None:

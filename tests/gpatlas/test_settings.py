@@ -69,6 +69,7 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     ),
     (ImportSettings, {}, "scenario: is required"),
     (FigureSettings, {"figure": "1a", "dpi": 49}, "dpi: must be greater than or equal to 50, got 49"),
+    (FigureSettings, {"figure": "1a", "dpi": 1201}, "dpi: must be less than or equal to 1200, got 1201"),
     (RidgeSettings, {"protocol": "papers"}, "protocol: must be 'holdout' or 'paper', got 'papers'"),
     (RidgeSettings, {"threads": 0}, "threads: must be greater than or equal to 1, got 0"),
     (

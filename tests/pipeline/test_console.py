@@ -26,7 +26,7 @@ def test_a_message_longer_than_a_pipe_takes_at_once_is_shortened(capsys: pytest.
     output, drawn = shown(capsys, lambda: emit("fail", "stage 1", message="no \U0001d6ba" * 100_000))
     assert output.startswith("FAILED stage 1: no \U0001d6bano")
     assert output.endswith("…\n")
-    assert drawn.failed == ["stage 1"]
+    assert list(drawn.failed) == ["stage 1"]
 
 
 @pytest.mark.parametrize("text", ["", "x" * 3900, "x" * 3990, "x" * 4096, '\n"\\' * 5000, "\udcff" * 5000, "é" * 100_000])
@@ -70,6 +70,30 @@ def test_what_the_terminal_cannot_show_is_replaced(tmp_path: Path, monkeypatch: 
         with Console(TODO, workers=2):
             emit("done", "stage 1", seconds=1.0, why="rate 0.01 → 0.02")
     assert (tmp_path / "screen").read_text() == "[1/4] stage 1  1.0 s  (again: rate 0.01 ? 0.02)\n"
+
+
+def test_a_stage_that_was_found_damaged_on_the_way_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    def report() -> None:
+        for label in ("stage 1", "another", "stage 2"):
+            emit("done", label, seconds=1.0, why="")
+
+    output, _ = shown(capsys, report)
+    assert output == "[1/4] stage 1  1.0 s\n[2/5] another  1.0 s\n[3/5] stage 2  1.0 s\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [('{"done": 1}\nError: too hot\n{"done": 2}\n\n', "ended: Error: too hot"), ('{"done": 1}\n', "ended"), (None, "ended")],
+)
+def test_a_failure_is_kept_with_the_last_words_of_its_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], log: str | None, why: str
+) -> None:
+    if log is not None:
+        (tmp_path / "log.txt").write_text(log)
+    output, drawn = shown(capsys, lambda: emit("fail", "stage 1", message="ended", folder=str(tmp_path), command="again"))
+    assert drawn.failed == {"stage 1": why}
+    assert output.startswith("FAILED stage 1: ended\n")
+    assert f"  log:    {tmp_path / 'log.txt'}\n  repeat: again\n" in output
 
 
 def _write_many(name: str) -> None:

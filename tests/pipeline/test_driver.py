@@ -250,7 +250,9 @@ def test_a_failed_stage_is_explained_and_others_still_run(tmp_path: Path, undist
     assert output.count("FAILED") == 1
     assert re.search(r"Error: .*qhaplo_46qtl_1000n_rep1_p\.txt.* line 8.*missing", output)
     assert "qhaplo_46qtl_1000n_rep2 ridge" in output
-    assert "not finished: 4 stages are not done, 1 failed" in output
+    assert "INCOMPLETE, missing stages: 2" in output
+    assert re.search(r"^  scaling/qhaplo_46qtl_1000n_rep1 ridge: reads from .*_rep1 import-alphasimr$", output, re.MULTILINE)
+    assert table(results, "study")["replicate"].tolist() == [2] * 5
     (log,) = re.findall(r"^  log: +(\S+)", output, re.MULTILINE)
     assert "missing" in Path(log).read_text()
     (repeat,) = re.findall(r"^  repeat: (.+)", output, re.MULTILINE)
@@ -517,9 +519,10 @@ def test_a_stage_that_failed_is_not_tried_for_ever(tmp_path: Path) -> None:
     blocked.write_text("a file where the stage's folder should be")
     code, output = run(config, results)
     assert code == 1
-    assert output.count("Luigi's log") == 1
+    assert output.count("Luigi's log") == 2
     assert len(re.findall(r"^\[\d+/10\]", output, re.MULTILINE)) == 6
-    assert "not finished: 4 stages are not done, 1 failed" in output
+    assert "8 stages without 2 that are missing, 2 to do" in output
+    assert "INCOMPLETE, missing stages: 2" in output
 
 
 @pytest.mark.parametrize(
@@ -548,6 +551,11 @@ def test_wrong_flags_are_one_line(tmp_path: Path, task: str, flags: list[str], s
     assert output.startswith(said)
     assert output.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "study.yaml"]
+
+
+def test_a_mistyped_task_is_one_line(tmp_path: Path) -> None:
+    code, output = run(tmp_path / "study.yaml", tmp_path / "results", task="RunAl")
+    assert (code, output) == (2, "No task RunAl; a study's tasks are RunAll and Plan\n")
 
 
 @pytest.mark.parametrize(("module", "absent"), [("pipeline", ["torch", "numpy", "pandas", "h5py"]), ("gpatlas", ["luigi", "numpy"])])

@@ -1,5 +1,6 @@
 """What is published: all of one run or known not to be, damage found, nothing of a user's removed, one config per folder."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -84,6 +85,19 @@ def whole(keys: dict[str, str]) -> dict[str, str]:
 
 def visible(folder: Path) -> dict[str, str]:
     return {name: text for name, text in files(folder).items() if not Path(name).name.startswith(".")}
+
+
+def test_what_is_published_no_longer_is_removed_and_nothing_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    publish_run(tmp_path / "store", folder, A)
+    for outside in (tmp_path / "report.html", tmp_path / "one.png"):
+        outside.write_text("another's")
+    run = json.loads((folder / "run.json").read_text())
+    elsewhere = {"../report.html": None, "figures/../../one.png": None, str(tmp_path / "report.html"): None}
+    (folder / "run.json").write_text(json.dumps({**run, "published": run["published"] | elsewhere}))
+    publish_run(tmp_path / "store", folder, {"results.csv": "c"})
+    assert files(folder) == whole({"results.csv": "c"})
+    assert {(tmp_path / name).read_text() for name in ("report.html", "one.png")} == {"another's"}
 
 
 @pytest.mark.parametrize("name", ["results.csv", "figures/one.png", "run.json"])

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-FOLDER = Path(__file__).parent
 N_PARENTS, N_FAMILIES, N_SIBS, N_CHROMOSOMES, N_LOCI = 16, 24, 12, 3, 130
 STAY = 0.8  # chance that a parent's haplotype goes on as the same ancestor's at the next locus
 MISSING = 0.02
@@ -49,26 +48,26 @@ def scaled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return (values - values.mean()) / values.std()
 
 
-def write_plink(counts: Counts, ids: list[tuple[str, str]], random: np.random.Generator) -> None:
+def write_plink(folder: Path, counts: Counts, ids: list[tuple[str, str]], random: np.random.Generator) -> None:
     n, m = counts.shape
     calls = np.where(random.random((n, m)) < MISSING, 3, counts)
     codes = np.zeros((m, -(-n // 4) * 4), np.uint8)
     codes[:, :n] = CODES[calls.T]
     packed = (codes.reshape(m, -1, 4) << np.array([0, 2, 4, 6], np.uint8)).sum(axis=2, dtype=np.uint8)
-    (FOLDER / "own.bed").write_bytes(b"\x6c\x1b\x01" + packed.tobytes())
+    (folder / "own.bed").write_bytes(b"\x6c\x1b\x01" + packed.tobytes())
     places = [(chromosome + 1, 1 + 750_000 * locus) for chromosome in range(N_CHROMOSOMES) for locus in range(N_LOCI)]
     loci = [f"{chromosome} c{chromosome}_{position} 0 {position} A G\n" for chromosome, position in places]
-    (FOLDER / "own.bim").write_text("".join(loci))
-    (FOLDER / "own.fam").write_text("".join(f"{family} {name} 0 0 0 -9\n" for family, name in ids))
+    (folder / "own.bim").write_text("".join(loci))
+    (folder / "own.fam").write_text("".join(f"{family} {name} 0 0 0 -9\n" for family, name in ids))
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     random = np.random.default_rng(13)
     counts = genotypes(random)
     n = len(counts)
     families = [f"F{1 + number // N_SIBS:02d}" for number in range(n)]
     ids = [(family, f"P{1 + number:03d}") for number, family in enumerate(families)]
-    write_plink(counts, ids, random)
+    write_plink(folder, counts, ids, random)
     loci = random.permutation(np.flatnonzero((counts != counts[0]).any(axis=0)))
     additive = scaled(counts[:, loci[:15]] @ random.normal(size=15))
     heterozygous = (counts[:, loci[:4]] == 1) * 2.0 - 1
@@ -81,16 +80,16 @@ def main() -> None:
     protein = 12 + 0.8 * (0.7 * other + 0.7 * noise[2]) - 0.01 * age
     missing = random.random(n) < 0.15
     order = random.permutation(n)
-    with (FOLDER / "own.pheno.tsv").open("w") as file:
+    with (folder / "own.pheno.tsv").open("w") as file:
         file.write("id\tfamily\theight\tyield\tprotein\n")
         for row in order:
             last = "NA" if missing[row] else f"{protein[row]:.3f}"
             file.write(f"{ids[row][1]}\t{families[row]}\t{height[row]:.2f}\t{yields[row]:.2f}\t{last}\n")
-    with (FOLDER / "own.covariates.tsv").open("w") as file:
+    with (folder / "own.covariates.tsv").open("w") as file:
         file.write("id\tage\tsite\n")
         for row in order[::-1]:
             file.write(f"{ids[row][1]}\t{age[row]}\t{('north', 'south', 'west')[site[row]]}\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(__file__).parent)

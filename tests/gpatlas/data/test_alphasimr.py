@@ -19,7 +19,7 @@ from gpatlas.data.dataset import Dataset, DatasetError
 from gpatlas.data.genotypes import FloatArray
 from gpatlas.data.settings import ImportSettings, SimulateSettings
 from gpatlas.progress import Progress
-from gpatlas.settings import build
+from gpatlas.settings import SettingsError, build
 
 DATA = Path(__file__).parents[2] / "data"
 REAL = {
@@ -126,6 +126,36 @@ def test_attributes_say_what_is_unknown(tmp_path: Path) -> None:
         assert json.loads(data.attributes["trait_groups"]) == [{"rel_aa": 1.0, "n_traits": 1, "genetic_correlation": 0.0}] * 10
 
 
+@pytest.mark.parametrize("scenario", REAL)
+def test_the_best_linear_fit_of_the_studys_populations_is_their_additive_part(scenario: str, tmp_path: Path) -> None:
+    with Dataset(import_texts(DATA / REAL[scenario][0], scenario, tmp_path / "D.h5")) as data:
+        facts = data.facts()
+    assert [row["linear_r_squared"] for row in facts] == pytest.approx([row["v_a_over_v_g"] for row in facts], abs=0.015)
+
+
+def test_the_best_linear_fit_of_rare_alleles_explains_more_than_their_additive_part(tmp_path: Path) -> None:
+    """At frequency 0.1 most of a product of two loci is linear in them."""
+    rng = np.random.default_rng(1)
+    alleles, additive, epistatic = (rng.random((1000, 6)) < 0.1).astype(int), rng.standard_normal(6), 4 * rng.standard_normal(3)
+    signs = 2 * alleles - 1
+    values = signs @ additive + (signs[:, ::2] * signs[:, 1::2]) @ epistatic
+    scale = values.std()
+    eff = [["trait", "locus", "add_eff", "epi_loc", "epi_eff", "sfs"]]
+    for locus in range(6):
+        effects = [f"{additive[locus] / scale:.15g}", str((locus ^ 1) + 1), f"{epistatic[locus // 2] / scale:.15g}"]
+        eff.append(["1", str(locus + 1), *effects, f"{alleles[:, locus].mean():.15g}"])
+    g = [["qtl", *(f"{i + 1}_1" for i in range(1000))], *([f"1_{k + 1}", *map(str, alleles[:, k])] for k in range(6))]
+    p = [["ind", "Trait1"], *([str(i + 1), f"{value:.15g}"] for i, value in enumerate((values - values.mean()) / scale))]
+    write_texts({"eff": eff, "g": g, "p": p}, tmp_path / "texts")
+    with Dataset(import_texts(tmp_path / "texts", TINY, tmp_path / "D.h5")) as data:
+        (facts,) = data.facts()
+    design = np.column_stack([np.ones(1000), alleles])
+    rest = values - design @ np.linalg.lstsq(design, values)[0]
+    assert facts["linear_r_squared"] == pytest.approx(1 - rest.var() / values.var(), abs=0.02)
+    assert facts["linear_r_squared"] > facts["v_a_over_v_g"] + 0.3
+    assert facts["h2"] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("slab_bytes", [1, 4, 6, 12])
 def test_result_does_not_depend_on_the_buffer(slab_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """90 loci are 12 bytes: several slabs, a last one that is not full, and exactly one."""
@@ -224,6 +254,15 @@ def noise(texts: Texts) -> None:
     values = [row[2] for row in texts["p"][1:]]
     for row, value in zip(texts["p"][1:], values[1:] + values[:1], strict=True):
         row[2] = value
+
+
+def constant(texts: Texts) -> None:
+    """Every QTL of trait 2 has the same allele in all individuals."""
+    for row in texts["eff"][11:]:
+        if row[2] != "0":
+            texts["g"][int(row[1])][1:] = ["1"] * 200
+    for row in texts["eff"][1:]:
+        row[5] = str(np.mean([float(allele) for allele in texts["g"][int(row[1])][1:]]))
 
 
 def shifted(texts: Texts) -> None:
@@ -340,13 +379,13 @@ BROKEN: dict[str, tuple[Callable[[Texts], None], list[str]]] = {
     "unexplained phenotypes": (
         noise,
         [
-            "_p.txt: Trait2: residual variance is",
-            "h2 0.9 means 0.1111 ± 0.067",
-            "they correlate",
-            "expected 0.9487",
+            "_p.txt: Trait2: the effects do not explain the phenotypes: these correlate",
+            "their slope on them is",
+            "expected 1 ±",
             "AlphaSimR 2.0 and 2.1",
         ],
     ),
+    "no genetic variance": (constant, ["_eff.txt: trait 2: its effects make no genetic variance in these genotypes"]),
     "phenotypes with a mean": (shifted, ["_p.txt: Trait1: mean is 1.004, expected 0 ± 0.14: AlphaSimR shifts"]),
 }
 
@@ -380,8 +419,8 @@ def test_asymmetric_partners(tiny: tuple[Path, Texts], tmp_path: Path) -> None:
         ({"n_loci": 11}, "_eff.txt: n_loci is 10, expected 11 as set"),
         ({"n_qtl": 8}, "_eff.txt: n_qtl is 6, expected 8 as set"),
         ({"rel_aa": (0.0, 0.5, 1.0)}, "_eff.txt: has 2 traits, but rel_aa is set to 3 values; one per trait is needed"),
-        ({"h2": 0.5}, "h2 0.5 means 1 ± 0.6: h2 is set too low; if the effects are right, h2 is near 0.9"),
-        ({"h2": 0.99}, "the effects do not explain the phenotypes, they correlate 0.9"),
+        ({"h2": 0.5}, "h2 0.5 means 1 ± 0.6: h2 is set too low; if the effects are right, it is near 0.9"),
+        ({"h2": 0.99}, "h2 is set too high, or the effects do not explain the phenotypes; if they are right, it is near 0.9"),
     ],
 )
 def test_settings_that_the_files_contradict(settings: dict[str, Any], message: str, tiny: tuple[Path, Texts], tmp_path: Path) -> None:
@@ -398,7 +437,7 @@ def test_unexplained_phenotypes_are_kept_on_request(tmp_path: Path) -> None:
     table = pd.read_csv(path, sep=" ")
     table["Trait2"] = table["Trait2"].to_numpy()[::-1]
     table.to_csv(path, sep=" ", index=False)
-    with pytest.raises(DatasetError, match=r"Trait2: residual variance is .*they correlate -?0\.0\d+ .*expected 0\.9999; .*n_qtl < n_loci"):
+    with pytest.raises(DatasetError, match=r"Trait2: .*these correlate -?0\.0\d+ .*n_qtl < n_loci .*allow_unexplained"):
         import_texts(folder, DILUTION, tmp_path / "D.h5", h2=0.9999)
     _, _, genetic_values, pairs = read_independently(folder, DILUTION)
     with Dataset(import_texts(folder, DILUTION, tmp_path / "D.h5", h2=0.9999, allow_unexplained=True)) as data:
@@ -408,6 +447,59 @@ def test_unexplained_phenotypes_are_kept_on_request(tmp_path: Path) -> None:
         assert {frozenset(pair) for pair in effects.pairs[1].tolist()} == set(pairs[1])
         np.testing.assert_allclose(effects.intercept + sum(effects.parts(data.genotypes().packed)), genetic_values, atol=1e-12)
         assert data.facts()[1]["v_a"] == pytest.approx(0.30335, abs=1e-5)
+
+
+@pytest.mark.parametrize("scenario", REAL)
+def test_h2_that_is_not_given_is_estimated(scenario: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Within 4 standard errors: the residual variance of n individuals and T traits has the relative one sqrt(2/(n·T))."""
+    archive, h2 = REAL[scenario]
+    with Dataset(import_texts(DATA / archive, scenario, tmp_path / "D.h5")) as data:
+        found, values = data.attributes["h2"], data.n_individuals * data.n_traits
+        assert data.attributes["h2_source"] == "estimated"
+    assert 1 / found - 1 == pytest.approx(1 / h2 - 1, rel=4 * np.sqrt(2 / values))
+    facts = [json.loads(line).get("facts") for line in capsys.readouterr().err.splitlines()]
+    assert {"h2": found, "h2_source": "estimated"} in facts
+    with Dataset(import_texts(DATA / archive, scenario, tmp_path / "D.h5", h2=h2)) as data:
+        assert (data.attributes["h2"], data.attributes["h2_source"]) == (h2, "given")
+
+
+def explained_texts(tiny: tuple[Path, Texts], folder: Path, weights: tuple[float, float], h2s: tuple[float, float]) -> Path:
+    """The tiny scenario; a trait's phenotype has this share of its genetic value in another individual's, and the heritability h2."""
+    rng = np.random.default_rng(1)
+    with Dataset(tiny[0]) as data:
+        values = data.genetic_values()
+    assert values is not None
+    mixed = [weight * one + np.sqrt(1 - weight**2) * np.roll(one, 1) for one, weight in zip(values.T, weights, strict=True)]
+    columns = [one + np.sqrt(1 / h2 - 1) * rng.standard_normal(200) for one, h2 in zip(mixed, h2s, strict=True)]
+    p = [tiny[1]["p"][0], *([str(i + 1), *(f"{y:.15g}" for y in row)] for i, row in enumerate(np.column_stack(columns)))]
+    return write_texts({**tiny[1], "p": p}, folder)
+
+
+@pytest.mark.parametrize(
+    ("weights", "h2s", "message"),
+    [
+        ((1, 1), (0.9, 0.9), None),
+        ((0.49, 0.49), (0.999, 0.999), "Trait1: the effects do not explain the phenotypes: .*AlphaSimR 2.0 and 2.1"),
+        ((1, 0.22), (0.999, 0.999), "Trait2: the effects do not explain the phenotypes: .*AlphaSimR 2.0 and 2.1"),
+        ((1, 1), (0.9, 0.3), "Trait1: residual variance is .* its h2 is near 0.9.* share one"),
+        ((1, 1), (0.04, 0.04), "Trait1: residual variance is .* too much to estimate h2 from 200 individuals; set h2"),
+    ],
+)
+def test_h2_is_estimated_only_where_the_effects_explain_the_phenotypes(
+    weights: tuple[float, float], h2s: tuple[float, float], message: str | None, tiny: tuple[Path, Texts], tmp_path: Path
+) -> None:
+    """AlphaSimR 2.0 and 2.1 correlate 0.49 (additive trait) and 0.22 (epistatic) with what the effects of some loci give."""
+    folder = explained_texts(tiny, tmp_path / "texts", weights, h2s)
+    if message is None:
+        import_texts(folder, TINY, tmp_path / "D.h5")
+        return
+    with pytest.raises(DatasetError, match=message):
+        import_texts(folder, TINY, tmp_path / "D.h5")
+
+
+def test_unexplained_phenotypes_tell_no_h2() -> None:
+    with pytest.raises(SettingsError, match="h2: is required with allow_unexplained"):
+        build(ImportSettings, {"scenario": TINY, "allow_unexplained": True})
 
 
 @pytest.mark.parametrize("kept", [0, 10, 500, 60_000, 150_000])

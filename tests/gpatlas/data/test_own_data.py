@@ -235,6 +235,14 @@ def test_a_vcf_that_plink_wrote_has_both_ids_in_one(tmp_path: Path) -> None:
     assert same(ours, theirs)
 
 
+def test_plinks_families_may_be_the_groups(tmp_path: Path) -> None:
+    table = [["FID", "IID", "height"], *([f, i, str(k % 7)] for k, (f, i) in enumerate(zip(FAMILIES, IDS, strict=True)))]
+    folder = write({**small(), "P.tsv": text(table)}, tmp_path / "own")
+    found = content(load(folder / "X.vcf", tmp_path / "D.h5", group_column="FID"))
+    assert dict(zip(found["ids"], found["groups"], strict=True)) == dict(zip(IDS, FAMILIES, strict=True))
+    assert trait_names(folder / "P.tsv", None, "FID") == ("height",)
+
+
 def test_a_family_that_differs_is_another_individual(tmp_path: Path) -> None:
     families = ["elsewhere", *FAMILIES[1:]]
     table = [["FID", "IID", "height"], *([f, i, str(k % 7)] for k, (f, i) in enumerate(zip(families, IDS, strict=True)))]

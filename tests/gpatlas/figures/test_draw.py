@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from figure_tables import STUDY, TABLES, Saved, drawn, experiment_of, points, table_of, with_further
+from figure_tables import (
+    REL_AA,
+    STUDY,
+    TABLES,
+    Saved,
+    drawn,
+    experiment_of,
+    limits_table,
+    points,
+    scaling_table,
+    table_of,
+    with_further,
+)
 from PIL import Image
 
 from gpatlas.figures.draw import draw, run
@@ -48,11 +60,41 @@ def test_nothing_overlaps_in_the_saved_figure(figure: str, name: str) -> None:
     assert len(saved.labels) == (2 if figure in PANELLED else picks if figure == "4" else 0)
     for one, other in itertools.combinations([saved.legend, saved.footer, saved.title, *saved.axes], 2):
         assert not one.overlaps(other)
-    for one, other in itertools.combinations(saved.labels, 2):
-        assert not one.overlaps(other)
     assert saved.columns == saved.labelled_columns
-    for one, other in itertools.combinations(saved.ticks, 2):
+    assert_apart(saved)
+
+
+def assert_apart(saved: Saved) -> None:
+    """No text of an axis touches another."""
+    for one, other in itertools.combinations([*saved.ticks, *saved.labels], 2):
         assert not one.padded(1).overlaps(other.padded(1))
+
+
+TRAITS = (0.0, 0.5, 3.0)
+GRIDS = {
+    "close heritabilities": limits_table(1, [0.5, 0.52, 0.9, 0.99], [0.5, 1, 20], [1000], TRAITS),
+    "many heritabilities": limits_table(1, [share / 20 for share in range(4, 20)], [0.1, 0.2, 0.4, 1, 2, 4, 10, 20], [1000], TRAITS),
+    "close pairs": limits_table(1, [0.5], [1, 1.1, 1.2], [10_000], TRAITS),
+    "pairs over many decades": limits_table(1, [0.5], [0.001, 0.1, 1, 100, 1000], [100_000], TRAITS),
+    "many sizes": limits_table(1, [0.2, 0.5, 0.8], [0.5, 1, 4], [1000, 1100, 1200, 10**6], REL_AA),
+    "negative r": table_of("limits", "one replicate").eval("pearson_r = pearson_r - 0.35"),
+    "very negative r": table_of("limits", "one replicate").eval("pearson_r = pearson_r - 0.9"),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("figure", ["4", "5"])
+def test_no_text_touches_another_whatever_the_grid(figure: str, grid: str) -> None:
+    """The row of picks has its name beside it, where no tick may be."""
+    saved = Saved(draw(figure, GRIDS[grid]))
+    assert len(saved.ticks) > 10
+    assert_apart(saved)
+
+
+@pytest.mark.parametrize("sizes", [(1000, 1100, 1200), (100, 1000, 10**4, 10**5, 10**6)])
+@pytest.mark.parametrize("figure", SCALING)
+def test_no_text_touches_another_whatever_the_sizes(figure: str, sizes: tuple[int, ...]) -> None:
+    assert_apart(Saved(draw(figure, scaling_table(1, {n: [4, 46, 202, 2000] for n in sizes}))))
 
 
 @pytest.mark.parametrize(
@@ -81,13 +123,27 @@ def test_other_experiments_change_nothing(figure: str) -> None:
 def test_run_writes_a_png_of_the_asked_resolution(figure: str, tmp_path: Path) -> None:
     table_of(experiment_of(figure), "one population").to_csv(tmp_path / "results.csv", index=False)
     stream = io.StringIO()
-    run(FigureSettings(figure=figure), tmp_path / "results.csv", tmp_path / "aside.tmp", Progress("figure", stream))
+    run(FigureSettings(figure=figure), tmp_path / "results.csv", tmp_path / "aside.png", Progress("figure", stream))
     size = drawn(figure, "one population").get_size_inches()
-    with Image.open(tmp_path / "aside.tmp") as image:
+    with Image.open(tmp_path / "aside.png") as image:
         assert image.format == "PNG"
         assert image.info["dpi"] == pytest.approx((200, 200), abs=0.1)
         assert image.size == pytest.approx(tuple(200 * size), rel=0.15)
     assert '"done": 1, "total": 1' in stream.getvalue()
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".pdf", b"%PDF-"), (".svg", b"<?xml"), (".png", b"\x89PNG")])
+def test_the_suffix_names_the_format(tmp_path: Path, suffix: str, start: bytes) -> None:
+    table_of("limits", "one population").to_csv(tmp_path / "results.csv", index=False)
+    run(FigureSettings(figure="5"), tmp_path / "results.csv", tmp_path / f"out{suffix}", Progress("figure", io.StringIO()))
+    assert (tmp_path / f"out{suffix}").read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out"])
+def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^--out: '{name}' names no format of a figure; end it in '.png', '.pdf', '.svg'$"):
+        run(FigureSettings(figure="5"), tmp_path / "results.csv", tmp_path / name, Progress("figure"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("figure", STUDY)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cross_validated import own_tables
 
-from gpatlas.figures.folds import choices, corrected_interval, differences, fold_scores, intervals
+from gpatlas.figures.folds import choices, corrected_interval, fold_scores, intervals, model_differences
 from gpatlas.models.scores import Predicted, score
 
 NAN = float("nan")
@@ -70,7 +70,7 @@ def test_intervals_of_models_and_differences_within_folds() -> None:
     by_model = intervals(found, "r_squared").set_index("model")
     assert by_model.loc["ridge", "half"] == pytest.approx(corrected_interval([0.2, 0.3, 0.4], 0.25).half)
     assert by_model.loc["forest", "n"] == 2
-    both = differences(found, "r_squared")
+    both = model_differences(found, "r_squared")
     assert both[["model", "other"]].to_numpy().tolist() == [["ridge", "egblup"], ["ridge", "forest"], ["egblup", "forest"]]
     expected = corrected_interval([0.1, 0.2, 0.0], 0.25)
     np.testing.assert_allclose(both.loc[0, ["difference", "low", "high"]].to_numpy(float), [0.1, expected.low, expected.high], atol=1e-9)

@@ -95,6 +95,12 @@ def test_ceilings_pass_through_those_of_the_populations() -> None:
     np.testing.assert_allclose(path(by_pairs[0], "ceiling: any model")[1], 0.999**0.5)
 
 
+def test_the_linear_ceiling_of_imported_populations_is_that_of_the_best_linear_fit() -> None:
+    table = literal({model: [0.5, 0.6] for model in MODELS}).assign(linear_r_squared=0.81)
+    x, y = path(rows_of_panels(draw("4", table))[0][0], "ceiling: linear model")
+    np.testing.assert_allclose(y, 0.9 * x**0.5)
+
+
 def test_the_pick_is_the_simplest_model_within_a_hundredth_of_the_best() -> None:
     table = literal({"ridge": [0.591, 0.7], "egblup": [0.60, 0.985], "pairwise": [0.55, 0.999], "mlp": [0.58, 0.995]})
     assert picks(rows_of_panels(draw("4", table))[0][0]) == {0.5: "ridge regression", 0.999: "pairwise screening"}

@@ -11,7 +11,7 @@ from figure_tables import STUDY, experiment_of, table_of
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.draw import draw, run
-from gpatlas.figures.rows import ALWAYS, nothing_beside, read_beside, read_table
+from gpatlas.figures.rows import ALWAYS, linear_share, nothing_beside, read_beside, read_table
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.progress import Progress
 
@@ -134,4 +134,23 @@ def test_tables_beside_are_read_with_their_names_as_text(tmp_path: Path) -> None
     table = read_beside(tmp_path / "results.csv", "loci")
     assert table.to_dict("records") == [{"experiment": "own", "id": "NA", "chromosome": "01", "trait_name": "1e3", "effect": 0.5}]
     assert read_beside(tmp_path / "results.csv", "pairs").empty
+    (tmp_path / "pairs.csv").write_text("experiment\nown\n")
+    assert len(read_beside(tmp_path / "results.csv", "pairs")) == 1
     assert nothing_beside("loci").empty
+
+
+def test_the_linear_share_is_that_of_the_best_fit_where_it_is_known() -> None:
+    """Imported populations have it, and may stand in one table with simulated ones."""
+    rows = pd.DataFrame({"v_a_over_v_g": [0.2, 0.3]})
+    assert linear_share(rows).tolist() == [0.2, 0.3]
+    assert linear_share(rows.assign(linear_r_squared=[0.9, np.nan])).tolist() == [0.9, 0.3]
+
+
+@pytest.mark.parametrize(("column", "text"), [("h2", "high"), ("pearson_r", "0,5"), ("n_qtl", "ten"), ("trait", "True")])
+def test_text_among_numbers_is_named_with_its_place(tmp_path: Path, column: str, text: str) -> None:
+    source, table = tmp_path / "results.csv", table_of("scaling", "one replicate").astype(object)
+    table.loc[table.index[3], column] = text
+    table.to_csv(source, index=False)
+    message = f"{source}: column '{column}' holds '{text}' in line 5, where a number belongs"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        run(FigureSettings(figure="1b"), source, tmp_path / "out.png", Progress("figure"))

@@ -158,6 +158,17 @@ def test_a_ceiling_is_level_where_all_populations_have_the_same(
         np.testing.assert_allclose(path(axes, label)[1], float(expected), atol=1e-12)
 
 
+@pytest.mark.parametrize(("figure", "label", "ceiling"), CEILINGS)
+def test_a_ceiling_of_imported_populations_is_that_of_the_best_linear_fit(
+    figure: str, label: str, ceiling: Callable[[pd.DataFrame], FloatArray]
+) -> None:
+    table = table_of("scaling", "imported").assign(v_a_over_v_g=0.2, linear_r_squared=0.9, h2=0.5)
+    expected = ceiling(pd.DataFrame({"v_a_over_v_g": [0.9], "h2": [0.5]}))[0]
+    for axes in draw(figure, table).axes:
+        np.testing.assert_allclose(path(axes, label)[1], float(expected), atol=1e-12)
+        assert axes.get_title("left") == "$V_A/V_G$ = 0.20"
+
+
 @pytest.mark.parametrize("figure", SCALING)
 def test_levels_differ_in_marker_and_get_darker(figure: str) -> None:
     marks = [mark for mark in drawn(figure, "study").legends[0].get_lines() if mark.get_marker() != "None"]

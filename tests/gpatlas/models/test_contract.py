@@ -83,7 +83,7 @@ def test_a_judge_adds_columns_and_takes_nothing_away(name: str, tmp_path: Path) 
 def test_part_keeps_alleles_and_phenotypes_of_an_individual_together() -> None:
     everyone = random_part(9, N_LOCI, N_TRAITS)
     part = everyone.rows(np.array([5, 2, 5]))
-    assert np.array_equal(part.genotypes.counts(), everyone.genotypes.alleles()[[5, 2, 5]])
+    assert np.array_equal(part.genotypes.counts(), everyone.genotypes.counts()[[5, 2, 5]])
     assert np.array_equal(part.phenotypes, everyone.phenotypes[[5, 2, 5]])
 
 

@@ -153,7 +153,7 @@ def test_columns_and_facts_of_the_table(tmp_path: Path, judged: Any) -> None:
     np.testing.assert_allclose(table["pearson_r"], wanted, rtol=1e-12)
     np.testing.assert_allclose(table["effect_correlation"], 1)
     assert table["note"].tolist() == [0, 2]
-    assert table[["protocol", "n_train", "n_test", "seed"]].to_numpy().tolist() == [["holdout", 29, 6, 12]] * 2
+    assert table[["protocol", "n_train", "n_test", "seed"]].to_numpy().tolist() == [["holdout", 34, 6, 12]] * 2
     pd.testing.assert_frame_equal(table[[*FACTS, *TRAIT_FACTS]], pd.DataFrame(population.facts))
     assert table["rel_aa"].tolist() == [0, 1]
 
@@ -181,7 +181,7 @@ def test_several_models_of_one_fit(tmp_path: Path, judged: Any) -> None:
     np.testing.assert_allclose(table["pearson_r"], [*wanted, -1, -1], rtol=1e-12)
     np.testing.assert_array_equal(table[["penalty", "note"]], [[1, np.nan], [1, np.nan], [np.nan, -1], [np.nan, -1]])
     assert table["effect_correlation"].isna().tolist() == [False, False, True, True]
-    assert table[["protocol", "n_train", "n_test", "seed"]].to_numpy().tolist() == [["holdout", 29, 6, 1]] * 4
+    assert table[["protocol", "n_train", "n_test", "seed"]].to_numpy().tolist() == [["holdout", 34, 6, 1]] * 4
     assert table["seconds"].nunique() == 1
     pd.testing.assert_frame_equal(table[[*FACTS, *TRAIT_FACTS]], pd.concat([facts, facts], ignore_index=True))
     assert table.index.tolist() == [0, 1, 2, 3]

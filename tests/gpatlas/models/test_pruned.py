@@ -21,6 +21,7 @@ from gpatlas.models.inputs import InputColumns, Inputs
 from gpatlas.models.mlp import fit_mlp
 from gpatlas.models.pruned import describe, importance, judge, rank, share_of_causal, sorted_columns, train_lasso
 from gpatlas.models.registry import MlpSettings, PrunedSettings
+from gpatlas.models.scores import score
 from gpatlas.models.training import Trained, Training
 from gpatlas.settings import build
 
@@ -66,10 +67,32 @@ def test_rank_of_equals_is_their_order() -> None:
     assert ranked.index.tolist() == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
-def test_nothing_above_the_threshold_is_an_error_that_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match="min_importance") as caught:
-        rank(np.array([0.0123456, 0.03]), 0.03)
-    assert str(caught.value) == "min_importance: no column's lasso weight is above 0.03, the largest is 0.03; lower it"
+@pytest.mark.parametrize(("protocol", "learnt_from"), [("paper", TRAIN), ("holdout", TRAIN.joined(VALIDATION))])
+def test_a_lasso_that_keeps_no_column_predicts_the_median_and_is_a_result(protocol: str, learnt_from: Part) -> None:
+    said: dict[str, Any] = {}
+
+    class Reports:
+        def __call__(self, done: int, total: int, **facts: Any) -> None: ...
+
+        def report(self, **facts: Any) -> None:
+            said.update(facts)
+
+    models = pruned.fit(TRAIN, VALIDATION, settings(min_importance=5.0, protocol=protocol), Reports())
+    assert said["warning"] == "min_importance: no column's lasso weight is above 5"
+    assert list(models) == MODELS
+    usual, _, trials = fitted(settings(n_trials=1))
+    for name in ("pruned_linear", "pruned_mlp"):
+        np.testing.assert_array_equal(models[name].predict(TEST.genotypes), np.tile(np.median(learnt_from.phenotypes, axis=0), (60, 1)))
+        assert [row["pearson_r"] for row in score(models[name], TEST, None)] == [0, 0]
+    assert [models[name].columns["n_columns"] for name in MODELS] == [0, 0, 0]
+    assert [row["pearson_r"] for row in score(models["lasso"], TEST, None)] != [0, 0]
+    assert {name: set(one.columns) for name, one in models.items()} == {name: set(one.columns) for name, one in usual.items()}
+    judged = judge(models, Effects(np.ones((12, 2)), np.zeros((2, 0, 2), np.int32), np.zeros((2, 0)), np.zeros(2)))
+    np.testing.assert_array_equal(judged["pruned_mlp"].columns["causal_found"], [0, 0])
+    tables = judged["pruned_mlp"].tables
+    assert list(tables["trials"]) == list(trials)
+    assert list(tables["columns"]) == ["locus", "allele", "importance", "n_traits_causal"]
+    assert [len(table) for table in tables.values()] == [0, 0]
 
 
 @pytest.mark.parametrize(("n_columns", "columns"), [(1, [7]), (2, [4, 7]), (3, [2, 4, 7]), (4, [2, 4, 7, 9]), (99, [2, 4, 7, 9])])
@@ -122,7 +145,7 @@ def test_importance_is_the_largest_absolute_weight_over_traits() -> None:
     weights = [[0.1, -0.9, 0.0, 0.2], [-0.5, 0.3, 0.0, 0.25], [0.4, 0.0, -0.125, -0.3]]
     linear.weight.data = torch.tensor(weights)
     linear.bias.data = torch.tensor([9.0, -9.0, 9.0])
-    trained = Trained(linear, None, settings(), Training(1, 0.0))
+    trained = Trained(linear, None, settings(), Training(1, 0.0, (0.1,)))
     np.testing.assert_allclose(importance(trained), [0.5, 0.9, 0.125, 0.3], rtol=1e-6)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gpatlas.models.registry import MODELS, RidgeSettings
-from gpatlas.models.splits import ordered_split, plan_splits, random_splits
+from gpatlas.models.splits import Split, ordered_split, plan_splits, random_splits
 
 
 @pytest.mark.parametrize(("n", "n_train"), [(1000, 850), (40, 34), (101, 86), (7, 6)])
@@ -22,6 +22,13 @@ def test_holdout_split_is_disjoint_and_covers_everyone(n: int, n_train: int, n_v
     assert split.validation.tolist() == list(range(n_train, n_train + n_validation))
     assert split.test.tolist() == list(range(n_train + n_validation, n))
     assert split.test.tolist() == ordered_split(n, "paper").test.tolist()
+
+
+@pytest.mark.parametrize(
+    "split", [ordered_split(101, "paper"), ordered_split(101, "holdout"), ordered_split(101, "paper", validates=False)]
+)
+def test_all_but_the_test_part_are_in_the_final_fit(split: Split) -> None:
+    assert split.fitted.tolist() == list(range(86))
 
 
 @pytest.mark.parametrize(("n", "n_train"), [(1000, 850), (101, 86)])

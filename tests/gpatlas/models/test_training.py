@@ -99,7 +99,7 @@ def train_scripted(script: list[float], **values: Any) -> tuple[Training, float,
 def test_best_weights_are_restored() -> None:
     training, bias, progress = train_scripted([3.0, 1.0, 2.0, 2.0])
     assert [bias for _, bias in progress.watched] == [-1, -2, -3, -4]
-    assert training == (4, 1.0)  # epochs, and the loss of the weights kept
+    assert training == (4, 1.0, (1.0, 1.0))  # epochs, the loss of the weights kept, and the rates up to these
     assert bias == -2
     assert progress.steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
@@ -114,9 +114,9 @@ def test_patience(patience: int, epochs: int) -> None:
 def test_a_fall_smaller_than_min_delta_is_no_improvement() -> None:
     # 0.95 and 0.91 are not below 1 − 0.1; 0.85 is, and 0.8 then is not below 0.85 − 0.1
     training, bias, _ = train_scripted([1.0, 0.95, 0.91, 0.85, 0.8, 0.8, 0.8], min_delta=0.1, patience=3)
-    assert training == (7, 0.85)  # not 0.8, whose weights are not kept
+    assert training[:2] == (7, 0.85)  # not 0.8, whose weights are not kept
     assert bias == -4
-    assert train_scripted([1.0, 0.95, 0.91, 0.85], min_delta=0.1, patience=2)[:2] == ((3, 1.0), -1)
+    assert train_scripted([1.0, 0.95, 0.91, 0.85], min_delta=0.1, patience=2)[:2] == ((3, 1.0, (1.0,)), -1)
 
 
 def test_learning_rate_halves_on_a_plateau() -> None:
@@ -150,7 +150,7 @@ def test_loss_that_never_was_a_number_is_an_error(losses: list[float]) -> None:
 
 
 def test_loss_that_stops_being_a_number_leaves_the_best_weights() -> None:
-    assert train_scripted([2.0, 1.0, np.nan, np.nan], patience=2)[:2] == ((4, 1.0), -2)
+    assert train_scripted([2.0, 1.0, np.nan, np.nan], patience=2)[:2] == ((4, 1.0, (1.0, 1.0)), -2)
 
 
 # The mean absolute error's gradient is bounded: without a square in its loss a linear model needs more to overflow.

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from figure_tables import STUDY, dilution_table, pleiotropy_table, scaling_table
@@ -126,6 +127,26 @@ def test_a_run_that_only_reused_has_no_timeline(tmp_path: Path) -> None:
     page = report(tmp_path, scaling(), [], session=OTHER)
     assert "No stage but this page ran in this session" in page
     assert "<svg" not in page
+
+
+def test_what_is_missing_stands_at_the_top(tmp_path: Path) -> None:
+    missing = [
+        {"stage": "scaling/one mlp", "why": "ended: <b>", "log": "store/scaling/one/mlp-1.failed/log.txt"},
+        {"stage": "collected/study figure_1b", "why": "no row of model 'mlp'"},
+    ]
+    page = report(tmp_path, scaling(), [], missing=missing)
+    top = page.partition("<nav")[0]
+    assert "<title>gpatlas: study (incomplete)</title>" in top
+    assert "Incomplete, missing stages: 2." in top
+    assert '<code>scaling/one mlp</code>: ended: &lt;b&gt; (<a href="../store/scaling/one/mlp-1.failed/log.txt">log</a>)' in top
+    assert "<code>collected/study figure_1b</code>: no row of model &#39;mlp&#39;</li>" in top
+    assert "ncomplete" not in report(tmp_path, scaling(), []).replace(".incomplete", "")
+
+
+def test_a_run_without_any_r_has_a_page(tmp_path: Path) -> None:
+    table = everything().assign(pearson_r=np.nan)
+    page = Reader(report(tmp_path, table, []))
+    assert {tuple(line[4:7]) for line in page.tables["r of every model over traits and replicates"][1:]} == {("", "", "0")}
 
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:

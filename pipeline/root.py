@@ -1,8 +1,9 @@
-"""The root of the graph: a study, all of it done and published."""
+"""What a driver runs: a study, published whole, or what there is of it."""
 
+import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.console import emit
 from pipeline.publish import is_published, publish, published_fault, refuse_namesake
 from pipeline.record import cost, record
 from pipeline.registry import RUNNERS
-from pipeline.stage_task import StageTask, damaged, reporting
+from pipeline.stage_task import HIDDEN, StageTask, damaged, reporting
 from pipeline.tasks import Report, load_once
 
 
@@ -27,6 +28,7 @@ class RunAll(luigi.Task):
     results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
     runner = luigi.ChoiceParameter(choices=["", *RUNNERS], default="", description="local or docker, in place of the config's runner")
     retry_count = 1
+    missing_json = "{}"
 
     @cached_property
     def study(self) -> Config:
@@ -34,7 +36,7 @@ class RunAll(luigi.Task):
 
     @cached_property
     def report(self) -> Report:
-        return Report(self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments)
+        return Report(self.results, self.chosen_runner, self.study.memory_gb, self.config, self.experiments, self.missing_json)
 
     @property
     def chosen_runner(self) -> str:
@@ -44,9 +46,21 @@ class RunAll(luigi.Task):
     def folder(self) -> Path:
         return shown(self.results / self.study.name)
 
+    @property
+    def missing(self) -> dict[str, Any]:
+        """The stages that the study goes without."""
+        return self.report.missing
+
+    def without(self, missing: Mapping[str, Any]) -> "Incomplete":
+        """The study without these stages."""
+        return Incomplete(self.config, self.experiments, self.results, self.runner, json.dumps(missing))
+
     def stages(self) -> list[StageTask]:
         """Every stage of the study, inputs first."""
-        return [*self.report.stages(), self.report]
+        return [*self.report.stages(), *self._page().values()]
+
+    def _page(self) -> dict[str, StageTask]:
+        return {} if self.report.label in self.missing else {"report.html": self.report}
 
     def requires(self) -> list[StageTask]:
         """What is published, and what else is damaged, though nobody may read it in this run."""
@@ -57,16 +71,20 @@ class RunAll(luigi.Task):
         figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
         collect = self.report.collect
         tables = {f"{table}.csv": collect for table in collect.tables()}
-        return {"results.csv": collect, **tables, **figures, "report.html": self.report}
+        return {"results.csv": collect, **tables, **figures, **self._page()}
 
     @property
     def keys(self) -> dict[str, str]:
         return {name: task.key for name, task in self.published().items()}
 
+    def is_published(self) -> bool:
+        """Whether the folder holds just this."""
+        return is_published(self.folder, self.keys)
+
     def complete(self) -> bool:
         """Raises ConfigError where the folder is another config's."""
         refuse_namesake(self.folder, self.config, self.study.content)
-        return is_published(self.folder, self.keys) and not any(task.entry.fault() for task in self.stages())
+        return self.is_published() and not any(task.entry.fault() for task in self.stages())
 
     def run(self) -> Iterator[list[StageTask]]:
         """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""
@@ -88,6 +106,7 @@ class RunAll(luigi.Task):
             "config": os.path.relpath(self.config.resolve(), self.folder.resolve()),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "stages": stages,
+            "missing": self.missing,
         }
 
 
@@ -95,3 +114,12 @@ def _file(name: str, task: StageTask) -> Path:
     """The file of the stage that is published under this name."""
     table = name.removesuffix(".csv")
     return task.stage.beside(task.entry.output, table) if table in task.stage.tables else task.entry.output
+
+
+class Incomplete(RunAll):
+    """What there is of a study some of whose stages failed: one of fewer fits, figures or without report, so with keys of its own.
+
+    `missing_json`: {label of the stage: {"why": reason, "log": path below the results, or null}}.
+    """
+
+    missing_json = luigi.Parameter(visibility=HIDDEN)
