@@ -74,7 +74,12 @@ def compare(
     named = models if isinstance(models, Mapping) else dict.fromkeys([models] if isinstance(models, str) else models)
     chosen = _chosen(named, {"protocol": protocol, "n_folds": n_folds, "n_repeats": n_repeats, "seed": seed})
     for model, settings in chosen:
-        check_size(model, settings, Size(population.n_individuals, population.n_loci, population.n_traits), population.name)
+        check_size(
+            model,
+            settings,
+            Size(population.n_individuals, population.n_loci, population.n_traits, population.genotypes.bits),
+            population.name,
+        )
     rows = []
     for model, settings in chosen:
         progress = _progress(model.title)

@@ -201,9 +201,13 @@ MODELS: dict[str, Model] = {
 }
 
 
+# Of any model: the predictions of a cross-validation, and the effects of named loci.
+OF_ANY_MODEL = ("predictions", "loci")
+
+
 def further_tables() -> set[str]:
     """The further tables of all models."""
-    return {table for model in MODELS.values() for table in model.tables}
+    return {*OF_ANY_MODEL, *(table for model in MODELS.values() for table in model.tables)}
 
 
 def titles() -> dict[str, str]:
