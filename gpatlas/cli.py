@@ -31,7 +31,7 @@ SOURCE_HELP = {  # by stage, or by the name of its source
 }
 
 
-class Numbers(click.ParamType[tuple[float, ...]]):
+class NumberList(click.ParamType[tuple[float, ...]]):
     """Numbers separated by commas."""
 
     name = "numbers"
@@ -60,7 +60,7 @@ def _flag_type(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return click.Choice(members)
     if get_origin(annotation) is tuple:
-        return Words() if members[0] is str else Numbers()
+        return Words() if members[0] is str else NumberList()
     if NoneType in get_args(annotation):
         return _flag_type(members[0])
     if hasattr(annotation, "__metadata__"):

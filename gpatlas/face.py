@@ -18,7 +18,8 @@ from gpatlas.models.settings import FitSettings
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, Size, build, nearest
 
-SCORES = ("pearson_r", "pearson_r_sd", "r_squared", "r_squared_sd")
+WITHOUT_TRUTH = ("r_squared", "r_squared_sd")  # in the place of what only simulated traits have, so that a table is narrow
+SCORES = ("pearson_r", "pearson_r_sd", *WITHOUT_TRUTH)
 SHORT = ("model", "trait", "trait_name", *SCORES, "rel_aa", "v_a_over_v_g", "n_train", "n_test", "seconds")
 
 
@@ -85,7 +86,8 @@ def compare(
         rows += evaluate(model, settings, population, progress).rows
         progress.close()
     table = pd.DataFrame(rows)
-    return table if every_column else table[[name for name in SHORT if name in table]]
+    left_out = WITHOUT_TRUTH if population.effects else ()
+    return table if every_column else table[[name for name in SHORT if name in table and name not in left_out]]
 
 
 def _chosen(models: Mapping[str, Mapping[str, Any] | None], shared: Mapping[str, Any]) -> list[tuple[Model, FitSettings]]:

@@ -171,24 +171,24 @@ TUNED = (*NETWORKS, "optuna", "pandas")
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model("ridge", "ridge regression", 3, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
-        Model("egblup", "EG-BLUP", 2, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
+        Model("ridge", "ridge regression", 4, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
+        Model("egblup", "EG-BLUP", 3, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
         Model(
             "pairwise",
             "pairwise screening",
-            2,
+            3,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),
             judge="gpatlas.models.pairwise:judge",
             tables=("pairs",),
         ),
-        Model("linear_sgd", "linear model trained by SGD", 4, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
-        Model("mlp", "MLP", 4, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
+        Model("linear_sgd", "linear model trained by SGD", 5, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
+        Model("mlp", "MLP", 5, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
         Model(
             "pruned",
             "pruned models",
-            4,
+            5,
             PrunedSettings,
             "gpatlas.models.pruned:fit",
             TUNED,
