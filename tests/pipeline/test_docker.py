@@ -149,7 +149,8 @@ def test_alphasimr_gives_the_study_s_own_results(
     code, output = run(write_study(tmp_path / "made.yaml", study), tmp_path / "results", *LOCAL, "--runner", runner)
     assert code == 0, output
     archive = PROJECT / "tests" / "data" / "alphasimr_scaling_input.tar.xz"
-    study |= {"simulator": "import", "source": str(archive)}
+    given = {**experiment, "simulation": {"h2": 0.999}}  # left out, it would be estimated
+    study |= {"simulator": "import", "source": str(archive), "experiments": {"scaling": given}}
     assert run(write_study(tmp_path / "imported.yaml", study), tmp_path / "results")[0] == 0
     made, imported = (table(tmp_path / "results", name) for name in ("made", "imported"))
     assert len(made) == 10
