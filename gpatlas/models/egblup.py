@@ -11,7 +11,7 @@ import numpy as np
 from gpatlas.data.genotypes import FloatArray
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.kernel_ridge import ChosenKernels, KernelPredictor
-from gpatlas.models.kernels import Coding, Kernel, Sums, centre_and_scale
+from gpatlas.models.kernels import Kernel, KernelCoding, Sums, centre_and_scale
 from gpatlas.models.registry import EgblupSettings
 
 ADDITIVE, EPISTATIC = Kernel("additive"), Kernel("epistatic")
@@ -44,7 +44,7 @@ class EgblupFit:
         """With the weight w the relationship is (1 − w)·additive + w·epistatic, both of mean diagonal 1; per trait, weight and penalty are
         chosen by leave-one-out. Memory grows with the square of n.
         """
-        coding = Coding.centred(train.genotypes)
+        coding = KernelCoding.centred(train.genotypes)
         sums = Sums.of(train.genotypes, train.genotypes, coding, squares=True)
         kernels = [kernel(sums) for kernel in (ADDITIVE, EPISTATIC)]
         del sums

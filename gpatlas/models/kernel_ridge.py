@@ -9,7 +9,7 @@ from gpatlas.data.genotypes import FloatArray, Genotypes, Rows, blocks
 from gpatlas.models.contract import FitProgress
 from gpatlas.models.encoder import BLOCK_SIZE
 from gpatlas.models.heritability import heritability_columns
-from gpatlas.models.kernels import Coding, Kernel, Sums
+from gpatlas.models.kernels import Kernel, KernelCoding, Sums
 from gpatlas.models.ridge import OfIndividuals, eigen, leave_one_out, penalties
 from gpatlas.models.settings import PenaltySettings
 
@@ -32,8 +32,8 @@ class ChosenKernels:
     ) -> "ChosenKernels":
         """One decomposition per kernel serves all traits and penalties. Of kernels that do as well, the first one is chosen.
 
-        A kernel (n, n) is centred and of mean diagonal 1; it is asked for when its turn comes, and not kept. The penalty is the ratio of the
-        residual's variance to that of the genetic values.
+        A kernel (n, n) is centred and of mean diagonal 1; it is asked for when its turn comes, and not kept. The penalty is the ratio of
+        the residual's variance to that of the genetic values.
         """
         n, n_traits = phenotypes.shape
         target, tried = phenotypes - phenotypes.mean(axis=0), penalties(settings)
@@ -59,7 +59,7 @@ class KernelPredictor:
     """`weights`: kernels, and what likeness to each of the `trained` individuals adds to a phenotype by them, (n, T); `intercept` (T,)."""
 
     trained: Genotypes
-    coding: Coding
+    coding: KernelCoding
     weights: tuple[tuple[Kernel, FloatArray], ...]
     intercept: FloatArray
 

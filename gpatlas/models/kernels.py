@@ -16,7 +16,7 @@ LOCUS_BLOCK = 1024  # loci held unpacked; a multiple of 8
 
 
 @dataclass(frozen=True)
-class Coding:
+class KernelCoding:
     """Genotypes as numbers x: the share of counted alleles less `origin` (n_loci,), and d, 1 where an individual is heterozygous.
 
     `heterozygous` (n_loci,): d of a missing call, the mean of the training individuals; None where none of them is heterozygous.
@@ -27,13 +27,13 @@ class Coding:
     heterozygous: FloatArray | None = None
 
     @classmethod
-    def centred(cls, train: Genotypes) -> "Coding":
+    def centred(cls, train: Genotypes) -> "KernelCoding":
         """Around the mean of the training individuals."""
         encoder = Encoder.fit(train)
         return cls(encoder, encoder.mean)
 
     @classmethod
-    def symmetric(cls, train: Genotypes) -> "Coding":
+    def symmetric(cls, train: Genotypes) -> "KernelCoding":
         """−½, 0 and ½: which of two alleles is counted makes no difference to any kernel."""
         called, heterozygous = np.zeros(train.n_loci), np.zeros(train.n_loci)
         for _, counts in train.blocks(BLOCK_SIZE) if train.highest == 2 else ():
@@ -54,7 +54,7 @@ class Sums:
     dominance: FloatArray | None = None
 
     @classmethod
-    def of(cls, individuals: Genotypes, others: Genotypes, coding: Coding, squares: bool = False, dominance: bool = False) -> "Sums":
+    def of(cls, individuals: Genotypes, others: Genotypes, coding: KernelCoding, squares: bool = False, dominance: bool = False) -> "Sums":
         """By one pass over the loci."""
         shape = len(individuals), len(others)
         products = np.zeros(shape)

@@ -78,7 +78,7 @@ class RkhsSettings(PenaltySettings):
     """Kernel ridge regression on the kernel that suits each trait (RKHS), alone or mixed with the additive one, chosen by leave-one-out."""
 
     bandwidths: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
-        (0.25, 0.5, 1.0, 2.0, 4.0),
+        (0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
         description="Gaussian kernels exp(-bandwidth*d/median) that are tried, d the squared distance of two individuals",
         min_length=1,
     )

@@ -1,7 +1,7 @@
 """RKHS regression: kernel ridge regression in the reproducing kernel Hilbert space that suits each trait best.
 
-Gaussian kernels of several bandwidths (de los Campos et al. 2010, doi 10.1017/S0016672310000285), arc-cosine kernels (Cuevas et al. 2019,
-doi 10.1534/g3.119.400493), a dominance kernel where individuals are heterozygous, each alone and mixed with the additive one, or that alone.
+Gaussian kernels of several bandwidths (de los Campos et al. 2010, doi 10.1017/S0016672310000285), arc-cosine kernels (Cuevas et al.
+2019, doi 10.1534/g3.119.400493), a dominance kernel where individuals are heterozygous: each alone, and mixed with the additive one.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import numpy as np
 from gpatlas.data.genotypes import FloatArray
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.kernel_ridge import ChosenKernels, KernelPredictor
-from gpatlas.models.kernels import Coding, Kernel, Sums, centre_and_scale
+from gpatlas.models.kernels import Kernel, KernelCoding, Sums, centre_and_scale
 from gpatlas.models.registry import RkhsSettings
 
 ADDITIVE = Kernel("additive")
@@ -33,7 +33,7 @@ class KernelMixture:
 
 def fit(train: Part, validation: Part, settings: RkhsSettings, progress: FitProgress) -> dict[str, Fitted]:
     """RKHS regression on the training individuals; per trait, kernel and penalty are chosen by leave-one-out."""
-    coding = Coding.symmetric(train.genotypes)
+    coding = KernelCoding.symmetric(train.genotypes)
     sums = Sums.of(train.genotypes, train.genotypes, coding, dominance=coding.heterozygous is not None)
     tried = mixtures(sums, settings)
     chosen = ChosenKernels.of(_matrices(tried, sums), len(tried), train.phenotypes, settings, progress)
@@ -78,7 +78,7 @@ def _matrices(tried: list[KernelMixture], sums: Sums) -> Iterator[FloatArray]:
         yield mixture.additive_weight * additive + (1 - mixture.additive_weight) * matrix
 
 
-def _predictor(train: Part, coding: Coding, sums: Sums, of_traits: list[KernelMixture], duals: FloatArray) -> KernelPredictor:
+def _predictor(train: Part, coding: KernelCoding, sums: Sums, of_traits: list[KernelMixture], duals: FloatArray) -> KernelPredictor:
     """By the kernels that some trait needs. Weights sum to 0, so of the centring only that by the columns' means is left."""
     share = np.array([mixture.additive_weight for mixture in of_traits])
     intercept, weights = train.phenotypes.mean(axis=0), []
