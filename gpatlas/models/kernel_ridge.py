@@ -50,6 +50,7 @@ class ChosenKernels:
             if settings.protocol == "cross_validation":
                 for name, values in heritability_columns(components.squares, projected, target).items():
                     heritability[name] = np.where(better, values, heritability.get(name, values))
+            del components, kernel  # as large as the next ones
             progress(number + 1, n_kernels)
         return cls(chosen, penalty, duals, heritability)
 

@@ -88,9 +88,9 @@ class RkhsSettings(PenaltySettings):
     )
 
     def memory(self, size: Size) -> float:
-        """As EG-BLUP, with two matrices more: a kernel is made of sums that stay, and heterozygotes have a kernel of their own."""
+        """Ten matrices of n × n: as EG-BLUP, and the sums that kernels are made of, in diploids two, and what an arc-cosine kernel takes."""
         n, choices = self.most_train(size.n_individuals), size.n_traits * self.n_penalties
-        return 8 * (8 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
+        return 8 * (10 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
 
 
 class PairwiseSettings(PenaltySettings):
