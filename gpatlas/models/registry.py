@@ -88,7 +88,7 @@ class RkhsSettings(PenaltySettings):
     )
 
     def memory(self, size: Size) -> float:
-        """Ten matrices of n × n: as EG-BLUP, and the sums that kernels are made of, in diploids two, and what an arc-cosine kernel takes."""
+        """Ten matrices of n × n: as EG-BLUP, and the sums that kernels are made of, two in diploids, and what an arc-cosine one takes."""
         n, choices = self.most_train(size.n_individuals), size.n_traits * self.n_penalties
         return 8 * (10 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
 
