@@ -74,6 +74,25 @@ class EgblupSettings(PenaltySettings):
         return 8 * (6 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
 
 
+class RkhsSettings(PenaltySettings):
+    """Kernel ridge regression on the kernel that suits each trait (RKHS), alone or mixed with the additive one, chosen by leave-one-out."""
+
+    bandwidths: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
+        (0.1, 0.25, 0.5, 1.0, 2.0, 4.0),
+        description="Gaussian kernels exp(-bandwidth*d/median) that are tried, d the squared distance of two individuals",
+        min_length=1,
+    )
+    arc_cosine_layers: Annotated[Int, Field(ge=0)] = Field(3, description="arc-cosine kernels of one to so many layers are tried")
+    additive_weights: tuple[Annotated[Float, Field(ge=0, le=1)], ...] = Field(
+        (0.0, 0.5), description="shares of the additive kernel in a mixture that are tried; that kernel alone is always tried", min_length=1
+    )
+
+    def memory(self, size: Size) -> float:
+        """Ten matrices of n × n: as EG-BLUP, and the sums that kernels are made of, two in diploids, and what an arc-cosine one takes."""
+        n, choices = self.most_train(size.n_individuals), size.n_traits * self.n_penalties
+        return 8 * (10 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
+
+
 class PairwiseSettings(PenaltySettings):
     """Additive effects and sparse pairwise interactions by iterated screening; threshold by cross-validation, then ridge."""
 
@@ -173,6 +192,7 @@ MODELS: dict[str, Model] = {
     for model in (
         Model("ridge", "ridge regression", 4, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
         Model("egblup", "EG-BLUP", 3, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
+        Model("rkhs", "RKHS regression", 1, RkhsSettings, "gpatlas.models.rkhs:fit", ARRAYS),
         Model(
             "pairwise",
             "pairwise screening",

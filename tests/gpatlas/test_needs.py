@@ -30,7 +30,7 @@ def test_networks_use_a_gpu_unless_told_not_to_and_as_many_cores_as_threads() ->
     assert needs(STAGES["fit-mlp"], MlpSettings(device="cpu"), Size(1000, 46, 5)).gpu == 0
 
 
-@pytest.mark.parametrize("stage", ["simulate", "fit-ridge", "fit-egblup", "fit-pairwise", "fit-mlp", "simulate-alphasimr"])
+@pytest.mark.parametrize("stage", ["simulate", "fit-ridge", "fit-egblup", "fit-rkhs", "fit-pairwise", "fit-mlp", "simulate-alphasimr"])
 def test_needs_grow_with_the_population(stage: str) -> None:
     of = SIMULATE_ALPHASIMR if stage == "simulate-alphasimr" else STAGES[stage]
     sizes = [Size(n, m, 5) for n, m in ((1000, 46), (100_000, 2002), (1_000_000, 6326))]

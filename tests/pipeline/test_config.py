@@ -287,7 +287,7 @@ FAULTS = [
         {"rel_aa": [1], "n_traits": 10, "genetic_correlation": -0.5},
         f"{S}.grid.0.genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1,",
     ),
-    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: egblup, linear_sgd, mlp, pairwise, pruned, ridge)"),
+    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: egblup, linear_sgd, mlp, pairwise, pruned, ridge, rkhs)"),
     (f"{S}.models.mlp", "tuned", f"{S}.models.mlp: must be a mapping of settings, got 'tuned'"),
     (f"{S}.models.mlp.hiden_size", 8, f"{S}.models.mlp.hiden_size: unknown key, did you mean 'hidden_size'?"),
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),

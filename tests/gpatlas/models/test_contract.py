@@ -185,6 +185,7 @@ def test_phenotypes_of_the_test_part_do_not_touch_the_fit_under_holdout(
     values = {"protocol": "holdout", "epochs": 6, "patience": 2, **values}
     first, second = (fit_small(name, path, **values) for path in (source, changed))
     own = ("epochs", "penalty", "learning_rate", "n_columns", "causal_found", "threshold", "epistatic_weight")
+    own += ("bandwidth", "arc_cosine_layers", "additive_weight")
     names = [name for name in map(str, first) if name.startswith("prediction") or name in own]
     pd.testing.assert_frame_equal(first[names], second[names], check_exact=True)
     assert first["n_test"].unique().tolist() == [n_test] == [30]

@@ -16,10 +16,9 @@ from sklearn.preprocessing import KernelCenterer
 from gpatlas import needs
 from gpatlas.data.dataset import Dataset
 from gpatlas.data.genotypes import Genotypes
-from gpatlas.models import egblup as egblup_module
-from gpatlas.models import ridge
-from gpatlas.models.egblup import EgblupFit, fit, relationships
-from gpatlas.models.encoder import Encoder
+from gpatlas.models import kernel_ridge, kernels
+from gpatlas.models.egblup import ADDITIVE, EPISTATIC, EgblupFit, fit
+from gpatlas.models.kernels import KernelCoding, Sums
 from gpatlas.models.registry import EgblupSettings
 from gpatlas.models.scores import pearson_r
 from gpatlas.models.splits import ordered_split
@@ -55,17 +54,18 @@ def features(alleles: Array, train: Array, weight: float) -> Array:
 
 
 def test_relationships_are_the_products_of_loci_and_of_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(egblup_module, "LOCUS_BLOCK", 8)
+    monkeypatch.setattr(kernels, "LOCUS_BLOCK", 8)
     alleles, _ = population(N)
+    trained, others = Genotypes.of(alleles[:30]), Genotypes.of(alleles[30:])
+    sums = Sums.of(others, trained, KernelCoding.centred(trained), squares=True)
     mean = alleles[:30].mean(axis=0)
-    found = relationships(Genotypes.of(alleles[30:]), Genotypes.of(alleles[:30]), Encoder(mean))
-    for kernel, mine, theirs in zip(found, columns(alleles[30:], mean), columns(alleles[:30], mean), strict=True):
-        np.testing.assert_allclose(kernel, mine @ theirs.T, atol=1e-12)
+    for kernel, mine, theirs in zip((ADDITIVE, EPISTATIC), columns(alleles[30:], mean), columns(alleles[:30], mean), strict=True):
+        np.testing.assert_allclose(kernel(sums), mine @ theirs.T, atol=1e-12)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_is_scikit_learns_kernel_ridge(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(egblup_module, "BLOCK_SIZE", 7)
+    monkeypatch.setattr(kernel_ridge, "BLOCK_SIZE", 7)
     alleles, phenotypes = population(2 * N)
     train, test = alleles[:N], alleles[N:]
     settings = EgblupSettings(epistatic_weights=(weight,), n_penalties=1, log10_penalty_min=-1)
@@ -139,7 +139,7 @@ def test_sees_the_epistasis_that_ridge_regression_cannot(tmp_path: Path, seed: i
 
 def test_a_population_that_does_not_fit_is_refused_with_what_it_would_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "machine_memory", lambda: 10_000_000)
-    monkeypatch.setattr(ridge, "eigen", lambda *_: pytest.fail("work has started"))
+    monkeypatch.setattr(kernel_ridge, "eigen", lambda *_: pytest.fail("work has started"))
     matrices = 8 * (6 * 850**2 + 2 * 850 * 46 + (850 + 512) * 5 * 100)
     needed = (2.5e8 + 3 * 1000 * 46 / 8 + 64 * 1000 * 5 + matrices) / 1e9  # libraries, genotypes, vectors over individuals
     message = f"{tmp_path / 'data.h5'}: fit-egblup of 1000 individuals and 46 loci needs {needed:.1f} GB of memory; there are 0.0 GB"

@@ -1,0 +1,76 @@
+"""Kernel ridge regression: of several kernels and many penalties, those of the smallest leave-one-out error, trait by trait."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpatlas.data.genotypes import FloatArray, Genotypes, Rows, blocks
+from gpatlas.models.contract import FitProgress
+from gpatlas.models.encoder import BLOCK_SIZE
+from gpatlas.models.heritability import heritability_columns
+from gpatlas.models.kernels import Kernel, KernelCoding, Sums
+from gpatlas.models.ridge import OfIndividuals, eigen, leave_one_out, penalties
+from gpatlas.models.settings import PenaltySettings
+
+
+@dataclass(frozen=True)
+class ChosenKernels:
+    """What was chosen for each trait: the `number` of the kernel from 0, and the `penalty`, (T,) each.
+
+    `duals` (n, T): weights of the individuals in the kernel. `heritability`: columns, by that kernel, under cross-validation.
+    """
+
+    number: Rows
+    penalty: FloatArray
+    duals: FloatArray
+    heritability: dict[str, FloatArray]
+
+    @classmethod
+    def of(
+        cls, kernels: Iterable[FloatArray], n_kernels: int, phenotypes: FloatArray, settings: PenaltySettings, progress: FitProgress
+    ) -> "ChosenKernels":
+        """One decomposition per kernel serves all traits and penalties. Of kernels that do as well, the first one is chosen.
+
+        A kernel (n, n) is centred and of mean diagonal 1; it is asked for when its turn comes, and not kept. The penalty is the ratio of
+        the residual's variance to that of the genetic values.
+        """
+        n, n_traits = phenotypes.shape
+        target, tried = phenotypes - phenotypes.mean(axis=0), penalties(settings)
+        best, penalty, chosen = np.full(n_traits, np.inf), np.zeros(n_traits), np.zeros(n_traits, np.intp)
+        duals, heritability = np.zeros((n, n_traits)), dict[str, FloatArray]()
+        for number, kernel in enumerate(kernels):
+            components = OfIndividuals(*eigen(kernel, n))
+            projected = components.project(target)
+            errors = leave_one_out(components, projected, target, tried)  # (T, P)
+            better = errors.min(axis=1) < best
+            best[better], chosen[better] = errors.min(axis=1)[better], number
+            penalty[better] = tried[errors.argmin(axis=1)][better]
+            duals[:, better] = components.duals(projected[:, better] / (components.squares[:, None] + penalty[better]))
+            if settings.protocol == "cross_validation":
+                for name, values in heritability_columns(components.squares, projected, target).items():
+                    heritability[name] = np.where(better, values, heritability.get(name, values))
+            del components, kernel  # as large as the next ones
+            progress(number + 1, n_kernels)
+        return cls(chosen, penalty, duals, heritability)
+
+
+@dataclass(frozen=True)
+class KernelPredictor:
+    """`weights`: kernels, and what likeness to each of the `trained` individuals adds to a phenotype by them, (n, T); `intercept` (T,)."""
+
+    trained: Genotypes
+    coding: KernelCoding
+    weights: tuple[tuple[Kernel, FloatArray], ...]
+    intercept: FloatArray
+
+    def __call__(self, genotypes: Genotypes) -> FloatArray:
+        """Of n individuals: (n, T)"""
+        names = {kernel.name for kernel, _ in self.weights}
+        predicted = np.zeros((len(genotypes), len(self.intercept)))
+        for start, stop in blocks(len(genotypes), BLOCK_SIZE):
+            some = genotypes.rows(slice(start, stop))
+            sums = Sums.of(some, self.trained, self.coding, squares="epistatic" in names, dominance="dominance" in names)
+            for kernel, weights in self.weights:
+                predicted[start:stop] += kernel(sums) @ weights
+        return predicted + self.intercept
