@@ -126,6 +126,45 @@ class PairwiseSettings(PenaltySettings):
         return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms
 
 
+class ElasticNetSettings(FitSettings):
+    """Elastic net on standardised loci, the lasso with it; penalty and mixture by cross-validation of the training individuals."""
+
+    l1_ratios: tuple[Annotated[Float, Field(ge=0.01, le=1)], ...] = Field(
+        (1.0, 0.5), description="mixtures of absolute and squared effects that are tried; 1 is the lasso", min_length=1
+    )
+    n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that choose penalty and mixture")
+    n_penalties: Annotated[Int, Field(ge=2, le=10_000)] = Field(100, description="penalties of a path, evenly spaced in logarithm")
+    smallest_penalty: Float = Field(1e-3, description="end of a path, as a share of the smallest penalty that keeps no locus", gt=0, lt=1)
+    patience: Positive = Field(10, description="penalties without a smaller error before a path ends")
+
+    def memory(self, size: Size) -> float:
+        """All loci in single precision; for every fold, as many of them as individuals, twice, and their Gram matrix thrice."""
+        n, m = self.most_train(size.n_individuals), size.n_loci
+        inside = min(n, m)
+        return 4 * n * m + (self.n_inner_folds + 1) * 8 * (2 * n * inside + 3 * inside**2 + 6 * m) + 16 * BLOCK * m
+
+
+class BoostingSettings(FitSettings):
+    """Gradient-boosted trees; their depth, number and share of loci by cross-validation of the training individuals."""
+
+    max_depths: tuple[Positive, ...] = Field((2, 4), description="depths of a tree that are tried", min_length=1)
+    locus_shares: tuple[Annotated[Float, Field(gt=0, le=1)], ...] = Field(
+        (0.5,), description="shares of the loci that are drawn for each tree, which are tried", min_length=1
+    )
+    learning_rate: Float = Field(0.1, description="share of a tree's values that is added", gt=0, le=1)
+    max_trees: Positive = Field(1000, description="trees at most")
+    patience: Positive = Field(30, description="trees without a smaller error before growing stops")
+    n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that choose")
+    n_forests: Positive = Field(5, description="times that the chosen trees are grown on all training individuals; their mean predicts")
+    individual_share: Float = Field(0.7, description="share of the individuals that is drawn for each tree", gt=0, le=1)
+    min_individuals: Positive = Field(5, description="individuals in a leaf at least")
+
+    def memory(self, size: Size) -> float:
+        """A byte per call, of the folds' individuals and their bins; blocks of predictions."""
+        n, m = self.most_train(size.n_individuals), size.n_loci
+        return (2 * self.n_inner_folds + 2) * n * m + 16 * BLOCK * m
+
+
 class LinearSgdSettings(NeuralSettings):
     """A linear layer on one-hot alleles, trained by SGD on the mean absolute error with an L2 penalty."""
 
@@ -183,6 +222,8 @@ MODELS: dict[str, Model] = {
             judge="gpatlas.models.pairwise:judge",
             tables=("pairs",),
         ),
+        Model("elastic_net", "elastic net", 1, ElasticNetSettings, "gpatlas.models.elastic_net:fit", (*ARRAYS, "scikit-learn")),
+        Model("boosting", "boosted trees", 1, BoostingSettings, "gpatlas.models.boosting:fit", (*ARRAYS, "xgboost-cpu")),
         Model("linear_sgd", "linear model trained by SGD", 4, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
         Model("mlp", "MLP", 4, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
         Model(

@@ -21,6 +21,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "Ridge": {"n_penalties": 20},
     "Egblup": {"n_penalties": 20, "epistatic_weights": (0.0, 0.5)},
     "Pairwise": {"n_inner_folds": 3, "n_penalties": 20},
+    "ElasticNet": {"n_inner_folds": 3, "n_penalties": 20},
+    "Boosting": {"n_inner_folds": 3, "max_trees": 40, "n_forests": 2},
     "LinearSgd": {"epochs": 3},
     "Mlp": {"epochs": 2, "hidden_size": 8},
     "Pruned": {
@@ -86,7 +88,7 @@ def test_scikit_learns_own_checks(name: str) -> None:
 
 
 def test_every_model_has_one() -> None:
-    assert list(CLASSES) == ["Ridge", "Egblup", "Pairwise", "LinearSgd", "Mlp", "Pruned"]
+    assert list(CLASSES) == ["Ridge", "Egblup", "Pairwise", "ElasticNet", "Boosting", "LinearSgd", "Mlp", "Pruned"]
     assert [cls.model for cls in CLASSES.values()] == list(MODELS.values())
     assert gpatlas.LinearSgd is CLASSES["LinearSgd"]
     assert set(CLASSES) <= set(dir(gpatlas))
