@@ -210,12 +210,12 @@ TUNED = (*NETWORKS, "optuna", "pandas")
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model("ridge", "ridge regression", 3, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
-        Model("egblup", "EG-BLUP", 2, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
+        Model("ridge", "ridge regression", 4, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
+        Model("egblup", "EG-BLUP", 3, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
         Model(
             "pairwise",
             "pairwise screening",
-            2,
+            3,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),
@@ -224,12 +224,12 @@ MODELS: dict[str, Model] = {
         ),
         Model("elastic_net", "elastic net", 1, ElasticNetSettings, "gpatlas.models.elastic_net:fit", (*ARRAYS, "scikit-learn")),
         Model("boosting", "boosted trees", 1, BoostingSettings, "gpatlas.models.boosting:fit", (*ARRAYS, "xgboost-cpu")),
-        Model("linear_sgd", "linear model trained by SGD", 4, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
-        Model("mlp", "MLP", 4, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
+        Model("linear_sgd", "linear model trained by SGD", 5, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
+        Model("mlp", "MLP", 5, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
         Model(
             "pruned",
             "pruned models",
-            4,
+            5,
             PrunedSettings,
             "gpatlas.models.pruned:fit",
             TUNED,
@@ -242,9 +242,13 @@ MODELS: dict[str, Model] = {
 }
 
 
+# Of any model: the predictions of a cross-validation, and the effects of named loci.
+OF_ANY_MODEL = ("predictions", "loci")
+
+
 def further_tables() -> set[str]:
     """The further tables of all models."""
-    return {table for model in MODELS.values() for table in model.tables}
+    return {*OF_ANY_MODEL, *(table for model in MODELS.values() for table in model.tables)}
 
 
 def titles() -> dict[str, str]:
