@@ -38,7 +38,7 @@ class NumberList(click.ParamType[tuple[float, ...]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
         try:
-            return tuple(float(part) for part in value.split(","))
+            return tuple(int(part) if part.strip().isdecimal() else float(part) for part in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers separated by commas", param, ctx)
 

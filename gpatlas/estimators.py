@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpatlas.data.genotypes import MISSING, FloatArray, Genotypes, pack, pack_counts
 from gpatlas.fit import check_size
-from gpatlas.models.contract import Fitted, Part
+from gpatlas.models.contract import Fitted, Part, Silent
 from gpatlas.models.evaluation import fit_scaled
 from gpatlas.models.registry import MODELS, Model
 from gpatlas.models.scale import Scale
@@ -56,7 +56,7 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         train, validation = self._parts(everyone, settings)
         scale = Scale.of(train.phenotypes, np.zeros(train.phenotypes.shape[1], dtype=bool))
         self._one_trait = np.ndim(y) == 1
-        self.fitted_: dict[str, Fitted] = fit_scaled(self.model, settings, train, validation, scale, _Silent())
+        self.fitted_: dict[str, Fitted] = fit_scaled(self.model, settings, train, validation, scale, Silent())
         self.tables_ = {name: table for one in self.fitted_.values() for name, table in one.tables.items()}
         if (coefficients := self._predicting.coefficients) is not None:
             per_allele = coefficients / self.highest_
@@ -99,14 +99,6 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-class _Silent:
-    """A progress that nobody follows."""
-
-    def __call__(self, done: int, total: int, **facts: Any) -> None: ...
-
-    def report(self, **facts: Any) -> None: ...
 
 
 @cache

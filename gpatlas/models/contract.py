@@ -25,6 +25,15 @@ class FitProgress(Protocol):
         """Facts of the whole fit."""
 
 
+class Silent:
+    """A FitProgress that nobody follows."""
+
+    def __call__(self, done: int, total: int, **facts: Any) -> None: ...
+
+    def report(self, **facts: Any) -> None:
+        """Nothing."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Some individuals: `genotypes` of n and `phenotypes` (n, T)."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gpatlas.models.contract import FitProgress, Fitted, Part
-from gpatlas.models.registry import LinearSgdSettings
+from gpatlas.models.network_settings import LinearSgdSettings
 from gpatlas.models.training import Recipe, TrainingStep, tell_machine, train_and_refit
 
 

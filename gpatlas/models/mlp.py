@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gpatlas.models.contract import FitProgress, Fitted, Part
-from gpatlas.models.registry import MlpSettings
+from gpatlas.models.network_settings import MlpSettings
 from gpatlas.models.settings import TuningSettings
 from gpatlas.models.training import OnEpoch, Recipe, TrainingStep, pick_device, silent, tell_machine, train_and_refit, train_recipe
 

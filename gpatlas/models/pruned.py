@@ -14,7 +14,7 @@ from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.inputs import InputColumns
 from gpatlas.models.linear_sgd import sgd_step, shrink_weights
 from gpatlas.models.mlp import mlp_recipe, precision_of
-from gpatlas.models.registry import PrunedSettings
+from gpatlas.models.network_settings import PrunedSettings
 from gpatlas.models.settings import NeuralSettings
 from gpatlas.models.training import OnEpoch, Recipe, Trained, refit, silent, tell_machine, train_recipe
 from gpatlas.models.tuning import as_on_epoch, choose, suggest_rate

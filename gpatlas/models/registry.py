@@ -9,8 +9,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gpatlas.models.settings import FitSettings, NeuralSettings, PenaltySettings, TuningSettings
-from gpatlas.settings import BLOCK, Bool, Float, Int, Positive, Size
+from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings, PrunedSettings
+from gpatlas.models.settings import FitSettings, PenaltySettings
+from gpatlas.settings import BLOCK, Float, Int, Positive, Size, nearest
 
 
 @dataclass(frozen=True)
@@ -145,41 +146,63 @@ class PairwiseSettings(PenaltySettings):
         return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms
 
 
-class LinearSgdSettings(NeuralSettings):
-    """A linear layer on one-hot alleles, trained by SGD on the mean absolute error with an L2 penalty."""
+class ElasticNetSettings(FitSettings):
+    """Elastic net on standardised loci, the lasso with it; penalty and mixture by cross-validation of the training individuals."""
 
-    learning_rate: Float = Field(0.1, description="initial learning rate", gt=0)
-    epochs: Positive = Field(200, description="epochs at most")
-    patience: Positive = Field(20, description="epochs without improvement before training stops")
-    min_delta: Float = Field(0.001, description="smallest fall of the evaluation loss that counts as improvement", ge=0)
-    penalty: Float = Field(0.1, description="weight of half the sum of squares of all parameters in the loss", ge=0)
+    l1_ratios: tuple[Annotated[Float, Field(ge=0.01, le=1)], ...] = Field(
+        (1.0, 0.5), description="mixtures of absolute and squared effects that are tried; 1 is the lasso", min_length=1
+    )
+    n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that choose penalty and mixture")
+    n_penalties: Annotated[Int, Field(ge=2, le=10_000)] = Field(100, description="penalties of a path, evenly spaced in logarithm")
+    smallest_penalty: Float = Field(1e-3, description="end of a path, as a share of the smallest penalty that keeps no locus", gt=0, lt=1)
+    patience: Positive = Field(10, description="penalties without a smaller error before a path ends")
+
+    def memory(self, size: Size) -> float:
+        """All loci in single precision; for every fold, as many of them as individuals, twice, and their Gram matrix thrice."""
+        n, m = self.most_train(size.n_individuals), size.n_loci
+        inside = min(n, m)
+        return 4 * n * m + (self.n_inner_folds + 1) * 8 * (2 * n * inside + 3 * inside**2 + 6 * m) + 16 * BLOCK * m
 
 
-class MlpSettings(TuningSettings):
-    """Two hidden layers with batch normalisation on one-hot alleles, AdamW on the mean absolute error."""
+class BoostingSettings(FitSettings):
+    """Gradient-boosted trees; their depth, number and share of loci by cross-validation of the training individuals."""
 
-    tune: Bool = Field(False, description="choose the learning rate by trials, then fit again with the best")
+    max_depths: tuple[Positive, ...] = Field((2, 4), description="depths of a tree that are tried", min_length=1)
+    locus_shares: tuple[Annotated[Float, Field(gt=0, le=1)], ...] = Field(
+        (0.5,), description="shares of the loci that are drawn for each tree, which are tried", min_length=1
+    )
+    learning_rate: Float = Field(0.1, description="share of a tree's values that is added", gt=0, le=1)
+    max_trees: Positive = Field(1000, description="trees at most")
+    patience: Positive = Field(30, description="trees without a smaller error before growing stops")
+    n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that choose")
+    n_forests: Positive = Field(5, description="times that the chosen trees are grown on all training individuals; their mean predicts")
+    individual_share: Float = Field(0.7, description="share of the individuals that is drawn for each tree", gt=0, le=1)
+    min_individuals: Positive = Field(5, description="individuals in a leaf at least")
+
+    def memory(self, size: Size) -> float:
+        """A byte per call, of the folds' individuals and their bins; blocks of predictions."""
+        n, m = self.most_train(size.n_individuals), size.n_loci
+        return (2 * self.n_inner_folds + 2) * n * m + 16 * BLOCK * m
 
 
-class PrunedSettings(TuningSettings):
-    """Feature selection by an SGD lasso, then a linear model and a tuned multilayer perceptron on the kept columns."""
+class StackSettings(FitSettings):
+    """A non-negative combination of other models, weighted by their predictions of training individuals whom they have not seen."""
 
-    patience: Positive = Field(25, description="epochs without improvement before training of the perceptron stops")
-    n_trials: Positive = Field(20, description="trials over the number of columns and the learning rate")
-    lasso_penalty: Float = Field(0.001, description="weight of the sum of absolute weights in the lasso's loss", ge=0)
-    lasso_learning_rate: Float = Field(0.1, description="initial learning rate of the lasso and the pruned linear model", gt=0)
-    lasso_epochs: Positive = Field(200, description="epochs of the lasso at most")
-    lasso_patience: Positive = Field(20, description="epochs without improvement before the lasso stops")
-    lasso_min_delta: Float = Field(0.001, description="smallest fall of the evaluation loss that counts for the lasso", ge=0)
-    min_importance: Float = Field(0.03, description="columns are kept whose largest absolute lasso weight over traits is above this", ge=0)
-    min_columns: Positive = Field(100, description="smallest number of columns a trial may keep at most")
-    max_columns: Positive = Field(1000, description="largest number of columns a trial may keep at most")
+    models: tuple[str, ...] = Field(("ridge", "rkhs", "elastic_net", "boosting"), description="models to combine", min_length=1)
+    n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that decide the weights")
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min_columns > self.max_columns:
-            raise ValueError(f"min_columns: must be at most max_columns ({self.max_columns}), got {self.min_columns}")
+    def _known(self) -> Self:
+        others = [name for name in MODELS if name != "stack"]
+        for name in (name for name in self.models if name not in others):
+            raise ValueError(f"models: {name!r} is no model to combine" + nearest(name, others))
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"models: names one twice, got {', '.join(self.models)}")
         return self
+
+    def memory(self, size: Size) -> float:
+        """That of the largest of its models twice: one is fitted while all others are kept."""
+        return 2 * max(MODELS[name].settings(protocol=self.protocol).memory(size) for name in self.models)
 
 
 ARRAYS = ("h5py", "numpy")
@@ -203,6 +226,8 @@ MODELS: dict[str, Model] = {
             judge="gpatlas.models.pairwise:judge",
             tables=("pairs",),
         ),
+        Model("elastic_net", "elastic net", 1, ElasticNetSettings, "gpatlas.models.elastic_net:fit", (*ARRAYS, "scikit-learn")),
+        Model("boosting", "boosted trees", 1, BoostingSettings, "gpatlas.models.boosting:fit", (*ARRAYS, "xgboost-cpu")),
         Model("linear_sgd", "linear model trained by SGD", 5, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
         Model("mlp", "MLP", 5, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
         Model(
@@ -217,6 +242,7 @@ MODELS: dict[str, Model] = {
             tables=("trials", "columns"),
             results=(("lasso", "lasso"), ("pruned_linear", "pruned linear model"), ("pruned_mlp", "pruned MLP")),
         ),
+        Model("stack", "stack", 1, StackSettings, "gpatlas.models.stack:fit", (*ARRAYS, "scipy", "xgboost-cpu"), in_text="the stack"),
     )
 }
 

@@ -20,7 +20,7 @@ from gpatlas.data.genotypes import Genotypes
 from gpatlas.models import linear_sgd, mlp
 from gpatlas.models.contract import Part
 from gpatlas.models.mlp import PRECISIONS
-from gpatlas.models.registry import LinearSgdSettings, MlpSettings
+from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings
 from gpatlas.models.settings import NeuralSettings
 from gpatlas.progress import Progress
 

@@ -15,7 +15,7 @@ from gpatlas.models.contract import Part
 from gpatlas.models.inputs import Inputs
 from gpatlas.models.linear_sgd import fit
 from gpatlas.models.mlp import adamw_step, mlp
-from gpatlas.models.registry import LinearSgdSettings
+from gpatlas.models.network_settings import LinearSgdSettings
 from gpatlas.models.training import batches
 from gpatlas.progress import Progress
 

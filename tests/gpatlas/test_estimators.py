@@ -22,6 +22,8 @@ QUICK: dict[str, dict[str, Any]] = {
     "Egblup": {"n_penalties": 20, "epistatic_weights": (0.0, 0.5)},
     "Rkhs": {"n_penalties": 20, "bandwidths": (0.5, 2.0), "arc_cosine_layers": 1},
     "Pairwise": {"n_inner_folds": 3, "n_penalties": 20},
+    "ElasticNet": {"n_inner_folds": 3, "n_penalties": 20},
+    "Boosting": {"n_inner_folds": 3, "max_trees": 40, "n_forests": 2},
     "LinearSgd": {"epochs": 3},
     "Mlp": {"epochs": 2, "hidden_size": 8},
     "Pruned": {
@@ -87,7 +89,7 @@ def test_scikit_learns_own_checks(name: str) -> None:
 
 
 def test_every_model_has_one() -> None:
-    assert list(CLASSES) == ["Ridge", "Egblup", "Rkhs", "Pairwise", "LinearSgd", "Mlp", "Pruned"]
+    assert list(CLASSES) == ["Ridge", "Egblup", "Rkhs", "Pairwise", "ElasticNet", "Boosting", "LinearSgd", "Mlp", "Pruned"]
     assert [cls.model for cls in CLASSES.values()] == list(MODELS.values())
     assert gpatlas.LinearSgd is CLASSES["LinearSgd"]
     assert set(CLASSES) <= set(dir(gpatlas))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from gpatlas.data.settings import ImportPlinkSettings, ImportSettings, SimulateSettings
-from gpatlas.models.registry import MlpSettings, RidgeSettings
+from gpatlas.models.network_settings import MlpSettings
+from gpatlas.models.registry import RidgeSettings
 from gpatlas.needs import Needs, memory_bytes, needs
 from gpatlas.settings import Size
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES

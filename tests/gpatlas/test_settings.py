@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from gpatlas.data import simulate
 from gpatlas.data.settings import ImportSettings, SimulateSettings, dataset_bytes, n_qtl_for
 from gpatlas.figures.settings import FigureSettings
-from gpatlas.models.registry import MODELS, LinearSgdSettings, MlpSettings, Model, PairwiseSettings, PrunedSettings, RidgeSettings
+from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings, PrunedSettings
+from gpatlas.models.registry import MODELS, Model, PairwiseSettings, RidgeSettings
 from gpatlas.models.settings import split_sizes
 from gpatlas.progress import Progress
 from gpatlas.report.settings import CollectSettings

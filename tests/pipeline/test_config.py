@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from gpatlas.data.settings import ImportSettings, SimulateSettings
+from gpatlas.models.registry import MODELS
 from gpatlas.settings import build
 from pipeline.config import load_config
 from pipeline.faults import ConfigError
@@ -287,7 +288,7 @@ FAULTS = [
         {"rel_aa": [1], "n_traits": 10, "genetic_correlation": -0.5},
         f"{S}.grid.0.genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1,",
     ),
-    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: egblup, linear_sgd, mlp, pairwise, pruned, ridge, rkhs)"),
+    (f"{S}.models.svm", None, f"{S}.models.svm: unknown model (allowed: {', '.join(sorted(MODELS))})"),
     (f"{S}.models.mlp", "tuned", f"{S}.models.mlp: must be a mapping of settings, got 'tuned'"),
     (f"{S}.models.mlp.hiden_size", 8, f"{S}.models.mlp.hiden_size: unknown key, did you mean 'hidden_size'?"),
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
@@ -301,7 +302,7 @@ FAULTS = [
         f"{S}.figures.0: figure 'observed' needs the protocol 'cross_validation', and this experiment has 'holdout'",
     ),
     (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' needs the model pruned, which is not among this experiment's models"),
-    (f"{S}.further_models", ["ridge", "lassso"], f"{S}.further_models.1: 'lassso' is no model, did you mean 'lasso'? (allowed: egblup, "),
+    (f"{S}.further_models", ["ridge", "lassso"], f"{S}.further_models.1: 'lassso' is no model, did you mean 'lasso'? (allowed: boosting, "),
     (
         f"{S}.further_models",
         ["lasso"],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gpatlas.models.linear_sgd import fit, sgd_step, shrink_squares, shrink_weights
-from gpatlas.models.registry import LinearSgdSettings
+from gpatlas.models.network_settings import LinearSgdSettings
 from gpatlas.models.ridge import RidgeFit
 
 

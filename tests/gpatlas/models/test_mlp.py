@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import l1_loss
 
 from gpatlas.models.mlp import Linear, adamw_step, fit_mlp, mlp, mlp_recipe, pick_precision
-from gpatlas.models.registry import MlpSettings
+from gpatlas.models.network_settings import MlpSettings
 from gpatlas.models.training import batches, train_recipe
 
 CPU = torch.device("cpu")

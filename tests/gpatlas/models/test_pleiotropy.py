@@ -17,7 +17,8 @@ from gpatlas.models import evaluation
 from gpatlas.models.contract import Part
 from gpatlas.models.evaluation import evaluate
 from gpatlas.models.mlp import fit_mlp
-from gpatlas.models.registry import MODELS, MlpSettings, RidgeSettings
+from gpatlas.models.network_settings import MlpSettings
+from gpatlas.models.registry import MODELS, RidgeSettings
 from gpatlas.models.scores import pearson_r
 from gpatlas.models.splits import ordered_split
 

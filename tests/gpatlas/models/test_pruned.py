@@ -19,8 +19,8 @@ from gpatlas.models import pruned, training
 from gpatlas.models.contract import Fitted, Part
 from gpatlas.models.inputs import InputColumns, Inputs
 from gpatlas.models.mlp import fit_mlp
+from gpatlas.models.network_settings import MlpSettings, PrunedSettings
 from gpatlas.models.pruned import describe, importance, judge, rank, share_of_causal, sorted_columns, train_lasso
-from gpatlas.models.registry import MlpSettings, PrunedSettings
 from gpatlas.models.scores import Predicted, score
 from gpatlas.models.training import Trained, Training
 from gpatlas.settings import build

@@ -11,7 +11,7 @@ from populations import QUIET, fit_by_stage, part_of, write_dataset
 from gpatlas.data.dataset import Dataset
 from gpatlas.models import pruned
 from gpatlas.models.mlp import fit_mlp
-from gpatlas.models.registry import MlpSettings, PrunedSettings
+from gpatlas.models.network_settings import MlpSettings, PrunedSettings
 from gpatlas.models.scores import pearson_r
 from gpatlas.settings import build
 

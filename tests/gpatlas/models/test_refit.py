@@ -9,7 +9,8 @@ from populations import NEURAL, QUIET, Recorder, part_of, random_part
 from torch import Tensor, nn
 
 from gpatlas.models.contract import Fitted, Part
-from gpatlas.models.registry import MODELS, MlpSettings
+from gpatlas.models.network_settings import MlpSettings
+from gpatlas.models.registry import MODELS
 from gpatlas.models.settings import NeuralSettings
 from gpatlas.models.training import Diverged, Recipe, Trained, Training, TrainingStep, refit, train_and_refit
 from gpatlas.settings import build, resolve

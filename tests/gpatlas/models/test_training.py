@@ -15,7 +15,8 @@ from populations import NEURAL, Recorder, fit_small, random_part, write_dataset
 from torch import Tensor, nn
 
 from gpatlas.models import linear_sgd, mlp
-from gpatlas.models.registry import MODELS, LinearSgdSettings, MlpSettings
+from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings
+from gpatlas.models.registry import MODELS
 from gpatlas.models.settings import NeuralSettings
 from gpatlas.models.training import (
     Plateau,

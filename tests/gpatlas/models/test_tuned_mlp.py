@@ -21,7 +21,7 @@ from populations import write_dataset as write
 from gpatlas.cli import main
 from gpatlas.models.contract import Fitted, Part
 from gpatlas.models.mlp import fit, fit_mlp
-from gpatlas.models.registry import MlpSettings
+from gpatlas.models.network_settings import MlpSettings
 from gpatlas.models.settings import split_sizes
 from gpatlas.settings import build
 from gpatlas.stages import STAGES

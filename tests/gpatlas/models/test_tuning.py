@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from populations import Recorder, best_rate
 
-from gpatlas.models.registry import MlpSettings, PrunedSettings
+from gpatlas.models.network_settings import MlpSettings, PrunedSettings
 from gpatlas.models.training import Diverged
 from gpatlas.models.tuning import Choice, ReportEpoch, choose, suggest_rate
 
