@@ -41,8 +41,8 @@ def test_parts_are_the_formula(n: int, lookup_block: int, monkeypatch: pytest.Mo
         np.testing.assert_allclose(epistatic[:, trait], (x[:, first] * x[:, second]) @ effects.epistatic[trait], atol=1e-12)
 
 
-@pytest.mark.parametrize(("chosen", "numbers"), [(slice(None), [0, 1]), (slice(1, 2), [1]), (slice(0, 1), [0])])
-def test_effects_of_some_traits(chosen: slice, numbers: list[int]) -> None:
+@pytest.mark.parametrize(("chosen", "numbers"), [([0, 1], [0, 1]), ([1], [1]), ([0], [0])])
+def test_effects_of_some_traits(chosen: list[int], numbers: list[int]) -> None:
     some, of_all = by_hand().traits(chosen), by_hand()
     assert some.intercept.tolist() == of_all.intercept[numbers].tolist()
     for part, whole in zip(some.parts(PACKED), of_all.parts(PACKED), strict=True):

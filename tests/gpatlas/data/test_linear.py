@@ -111,7 +111,7 @@ def test_traits_of_other_loci_in_one_population() -> None:
     pairs = np.array([loci[alone.pairs[trait]] for trait, loci in enumerate(places)], dtype=np.int32)
     together = found(alleles, Effects(additive, pairs, alone.epistatic, np.zeros(3)))
     for trait, loci in enumerate(places):
-        assert together[trait] == pytest.approx(found(alleles[:, loci], alone.traits(slice(trait, trait + 1)))[0], rel=1e-9)
+        assert together[trait] == pytest.approx(found(alleles[:, loci], alone.traits([trait]))[0], rel=1e-9)
 
 
 @pytest.mark.parametrize("block", [1, 64, 1000])

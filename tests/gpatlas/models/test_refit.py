@@ -34,7 +34,7 @@ def fitted(name: str, train: Part, validation: Part, **values: Any) -> dict[str,
 def test_parts_are_joined() -> None:
     everyone = part(9)
     joined = everyone.rows(np.arange(4)).joined(everyone.rows(np.arange(4, 9)))
-    assert joined.genotypes.alleles().tolist() == everyone.genotypes.alleles().tolist()
+    assert joined.genotypes.counts().tolist() == everyone.genotypes.counts().tolist()
     assert joined.phenotypes.tolist() == everyone.phenotypes.tolist()
 
 
@@ -129,7 +129,7 @@ def test_a_training_that_ends_far_away_is_an_error(protocol: str) -> None:
 def test_an_allele_that_no_one_had_says_nothing(name: str, values: dict[str, Any]) -> None:
     """All have allele 0 of the first locus: allele 1 is as good as no input. Of the pruned models, the lasso sees all columns."""
     parts = [part(n, seed) for n, seed in ((150, 1), (50, 2))]
-    alleles = [one.genotypes.alleles() for one in parts]
+    alleles = [one.genotypes.counts() for one in parts]
     for one in alleles:
         one[:, 0] = 0
     train, validation = (part_of(genotypes, one.phenotypes) for genotypes, one in zip(alleles, parts, strict=True))
