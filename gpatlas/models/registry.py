@@ -94,11 +94,24 @@ class PairwiseSettings(PenaltySettings):
         ge=0,
         le=0.5,
     )
+    clump_r_squared: Float = Field(
+        0.9,
+        description="neighbouring loci of at least this squared correlation are one signal; where there are any, and above "
+        "max_loci_per_individual, small effects of all loci are a random background",
+        gt=0,
+        le=1,
+    )
+    background_thresholds: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
+        (1.2, 1.1, 1.0, 0.9), description="the thresholds in front of a background", min_length=1
+    )
+    n_permutations: Int = Field(0, description="permuted traits that tell the false discovery rate of the pairs; 0: it is not told", ge=0)
 
     @model_validator(mode="after")
     def _falling(self) -> Self:
-        if list(self.thresholds) != sorted(set(self.thresholds), reverse=True):
-            raise ValueError(f"thresholds: must fall, got {', '.join(map(str, self.thresholds))}")
+        for name in ("thresholds", "background_thresholds"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values), reverse=True):
+                raise ValueError(f"{name}: must fall, got {', '.join(map(str, values))}")
         return self
 
     @model_validator(mode="after")
@@ -118,7 +131,10 @@ class PairwiseSettings(PenaltySettings):
         return min(n_train // 2, 2 * n_loci + 1000)
 
     def memory(self, size: Size) -> float:
-        """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, five Gram matrices."""
+        """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, five Gram matrices.
+
+        In front of a background: its components, and the projected loci, too.
+        """
         n, m = self.most_train(size.n_individuals), size.n_loci
         n_terms, n_scanned = self.most_terms(n, m), min(n, self.max_scan_individuals)
         bits = n / 8 * (2 * m + 3 * n_terms)
@@ -176,7 +192,7 @@ MODELS: dict[str, Model] = {
         Model(
             "pairwise",
             "pairwise screening",
-            2,
+            3,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),

@@ -150,7 +150,11 @@ def test_columns_progress_and_numbers_of_the_table(tmp_path: Path) -> None:
     table, pairs = fitted(source, progress, max_scan_individuals=400)
     own = ["n_pairs", "pair_precision", "pair_recall", "threshold", "penalty", "n_scanned"]
     assert list(table)[8 : 8 + len(own)] == own
-    assert list(pairs) == ["trait", "locus_1", "locus_2", "effect", "score", "causal"]
+    ends = ["locus_1_from", "locus_1_to", "locus_2_from", "locus_2_to"]
+    assert list(pairs) == ["trait", "locus_1", "locus_2", "effect", "score", *ends, "stability", "false_discovery_rate", "causal"]
+    assert (pairs[ends].to_numpy() == pairs[["locus_1", "locus_1", "locus_2", "locus_2"]].to_numpy()).all(), "no neighbours are linked"
+    assert pairs["stability"].between(0, 1).all()
+    assert pairs["false_discovery_rate"].isna().all()
     assert table[["model", "trait", "n_scanned", "n_train"]].to_numpy().tolist() == [["pairwise", 1, 400, 850], ["pairwise", 2, 400, 850]]
     assert set(table["threshold"]) <= {0.8, 0.9, 1.0, 1.1}
     assert progress.steps == [(n, 12) for n in range(1, 13)]
@@ -185,7 +189,7 @@ def test_the_step_of_least_error_is_chosen_and_what_most_folds_found_there() -> 
         [Trial(1.1, terms(1), 0.0), Trial(0.9, terms(3), 3.0), Trial(1.1, terms(4), 3.5)],
         [Trial(1.1, terms(1), 0.0), Trial(0.9, terms(3, 5), 3.0), Trial(1.1, terms(4), 3.5)],
     ]
-    threshold, found = settle_threshold(trials)
+    threshold, found, _ = settle_threshold(trials)
     assert threshold == 0.9
     assert found.tolist() == [[0, 3]], "2 was found by half of the folds only"
 
