@@ -13,9 +13,9 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from gpatlas.models.registry import further_tables
+from gpatlas.data.settings import NewConfigSettings
 from gpatlas.progress import Progress
-from gpatlas.settings import SettingsError, build
+from gpatlas.settings import S, SettingsError, build
 from gpatlas.stages import STAGES, Stage
 from gpatlas.version import __version__
 
@@ -31,7 +31,7 @@ SOURCE_HELP = {  # by stage, or by the name of its source
 }
 
 
-class Numbers(click.ParamType[tuple[float, ...]]):
+class NumberList(click.ParamType[tuple[float, ...]]):
     """Numbers separated by commas."""
 
     name = "numbers"
@@ -60,7 +60,7 @@ def _flag_type(annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return click.Choice(members)
     if get_origin(annotation) is tuple:
-        return Words() if members[0] is str else Numbers()
+        return Words() if members[0] is str else NumberList()
     if NoneType in get_args(annotation):
         return _flag_type(members[0])
     if hasattr(annotation, "__metadata__"):
@@ -109,29 +109,40 @@ def _use_threads(threads: int | None) -> None:
             os.environ[variable] = str(threads)
 
 
-def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: dict[str, Any]) -> None:
+def _settings(cls: type[S], values: dict[str, Any]) -> S:
     try:
-        settings = build(stage.settings, {name: value for name, value in values.items() if value is not None})
+        return build(cls, {name: value for name, value in values.items() if value is not None})
     except SettingsError as error:
         faults = (f"--{key.split('.')[0].replace('_', '-')}: {message}" for key, message in error.faults)
         raise click.UsageError("\n".join(faults)) from None
-    from importlib.metadata import version  # a tenth of the time that a command's --help takes
 
-    progress = Progress(stage.name)
+
+@contextmanager
+def _reporting(name: str) -> Iterator[Progress]:
+    """The progress of a command; what it can't do is said without a traceback."""
+    progress = Progress(name)
     try:
-        earlier = tuple(stage.beside(out, name) for name in further_tables()) if stage.model else ()
-        _refuse_existing((out, *earlier), overwrite)
-        progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
-        _use_threads(values.get("threads"))
-        with write_aside(out, earlier, overwrite) as aside:
-            stage.load()(settings, source, aside, progress)
-        progress.report(peak_memory_mb=_peak_memory_mb())
+        yield progress
     except (ValueError, OSError) as error:
         if os.environ.get("GPATLAS_TRACEBACK"):
             raise
         raise click.ClickException(str(error)) from error
     finally:
         progress.close()
+
+
+def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: dict[str, Any]) -> None:
+    settings = _settings(stage.settings, values)
+    from importlib.metadata import version  # a tenth of the time that a command's --help takes
+
+    with _reporting(stage.name) as progress:
+        earlier = stage.all_beside(out)
+        _refuse_existing((out, *earlier), overwrite)
+        progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
+        _use_threads(values.get("threads"))
+        with write_aside(out, earlier, overwrite) as aside:
+            stage.load()(settings, source, aside, progress)
+        progress.report(peak_memory_mb=_peak_memory_mb())
 
 
 def _peak_memory_mb() -> float | None:
@@ -154,10 +165,32 @@ def _command(stage: Stage) -> click.Command:
             click.Option([f"--{stage.source}", "source"], required=True, type=click.Path(exists=True, path_type=Path), help=help_text)
         )
     params.append(click.Option(["--out"], required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write."))
-    replaced = "the file, and the tables beside it, where they exist" if stage.model else "the file where it exists"
+    replaced = "the file, and the tables beside it, where they exist" if stage.model or stage.tables else "the file where it exists"
     params.append(click.Option(["--overwrite"], is_flag=True, help=f"Replace {replaced}."))
     params += [_option(name, field) for name, field in stage.settings.model_fields.items()]
     return click.Command(stage.name, callback=callback, params=params, help=stage.settings.__doc__)
+
+
+def _new_config() -> click.Command:
+    """No stage: what it writes names the files by their place beside it."""
+
+    def callback(genotypes: Path, out: Path, overwrite: bool, **values: Any) -> None:
+        settings = _settings(NewConfigSettings, values)
+        from gpatlas.new_config import ready_config
+
+        with _reporting("new-config") as progress:
+            _refuse_existing((out,), overwrite)
+            with write_aside(out, overwrite=overwrite) as aside:
+                aside.write_text(ready_config(settings, genotypes, out, progress), encoding="utf-8")
+
+    path = click.Path(exists=True, dir_okay=False, path_type=Path)
+    params: list[click.Parameter] = [
+        click.Option(["--genotypes"], required=True, type=path, help="PLINK's .bed, a VCF or BCF file, or a table."),
+        click.Option(["--out"], required=True, type=click.Path(dir_okay=False, path_type=Path), help="Config to write (YAML)."),
+        click.Option(["--overwrite"], is_flag=True, help="Replace the file where it exists."),
+        *(_option(name, field) for name, field in NewConfigSettings.model_fields.items()),
+    ]
+    return click.Command("new-config", callback=callback, params=params, help=NewConfigSettings.__doc__)
 
 
 def _group() -> click.Group:
@@ -165,6 +198,7 @@ def _group() -> click.Group:
     group = click.version_option(__version__, prog_name="gpatlas")(group)
     for stage in STAGES.values():
         group.add_command(_command(stage))
+    group.add_command(_new_config())
     return group
 
 

@@ -18,7 +18,8 @@ from gpatlas.models.settings import FitSettings
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, Size, build, nearest
 
-SCORES = ("pearson_r", "pearson_r_sd", "r_squared", "r_squared_sd")
+WITHOUT_TRUTH = ("r_squared", "r_squared_sd")  # in the place of what only simulated traits have, so that a table is narrow
+SCORES = ("pearson_r", "pearson_r_sd", *WITHOUT_TRUTH)
 SHORT = ("model", "trait", "trait_name", *SCORES, "rel_aa", "v_a_over_v_g", "n_train", "n_test", "seconds")
 
 
@@ -73,14 +74,20 @@ def compare(
     named = models if isinstance(models, Mapping) else dict.fromkeys([models] if isinstance(models, str) else models)
     chosen = _chosen(named, {"protocol": protocol, "n_folds": n_folds, "n_repeats": n_repeats, "seed": seed})
     for model, settings in chosen:
-        check_size(model, settings, Size(population.n_individuals, population.n_loci, population.n_traits), population.name)
+        check_size(
+            model,
+            settings,
+            Size(population.n_individuals, population.n_loci, population.n_traits, population.genotypes.bits),
+            population.name,
+        )
     rows = []
     for model, settings in chosen:
         progress = _progress(model.title)
         rows += evaluate(model, settings, population, progress).rows
         progress.close()
     table = pd.DataFrame(rows)
-    return table if every_column else table[[name for name in SHORT if name in table]]
+    left_out = WITHOUT_TRUTH if population.effects else ()
+    return table if every_column else table[[name for name in SHORT if name in table and name not in left_out]]
 
 
 def _chosen(models: Mapping[str, Mapping[str, Any] | None], shared: Mapping[str, Any]) -> list[tuple[Model, FitSettings]]:

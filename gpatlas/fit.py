@@ -10,7 +10,7 @@ from gpatlas.models.scores import Row
 from gpatlas.models.settings import FitSettings
 from gpatlas.needs import check_memory, memory_bytes
 from gpatlas.progress import Progress
-from gpatlas.settings import Size
+from gpatlas.settings import Size, beside
 from gpatlas.stages import FITS
 
 
@@ -20,10 +20,10 @@ def run(model: Model, settings: FitSettings, source: Path, out: Path, progress: 
     Raises ValueError where the memory does not do, DatasetError where the data do not.
     """
     with Dataset(source) as data:
-        check_size(model, settings, Size(data.n_individuals, data.n_loci, data.n_traits), data.name)
+        check_size(model, settings, Size(data.n_individuals, data.n_loci, data.n_traits, data.bits), data.name)
         evaluation = evaluate(model, settings, data.population(), progress)
     for name, table in evaluation.tables.items():
-        table.to_csv(FITS[model.name].beside(out, name), index=False)
+        table.to_csv(beside(out, name), index=False)
     write_table(evaluation.rows, out)
 
 

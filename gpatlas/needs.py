@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from gpatlas.data.settings import ImportSettings
+from gpatlas.data.settings import ImportSettings, OwnDataSettings
 from gpatlas.machine import machine_memory
 from gpatlas.models.settings import FitSettings, NeuralSettings
 from gpatlas.settings import BLOCK, Settings, Size
@@ -11,6 +11,7 @@ from gpatlas.stages import Stage
 
 MARGIN = 1.25
 ALPHASIMR_THREADS = 2  # always, as r/simulate.R says why
+IMPORT_BLOCKS, IMPORT_LOCUS = 5e8, 1000  # bytes of an import: of blocks of calls, and of what is known of a locus
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,11 @@ def memory_bytes(stage: Stage, settings: Settings, size: Size) -> float:
     """Peak memory of the stage's process: its libraries, packed genotypes, vectors over individuals, matrices."""
     n, m, t = size.n_individuals, size.n_loci, size.n_traits
     libraries = 6e8 if "torch" in stage.packages else 2.5e8
-    packed, vectors, block = n * m / 8, 8 * 8 * n * t, 16 * BLOCK * m
+    packed, vectors, block = n * m * size.bits / 8, 8 * 8 * n * t, 16 * BLOCK * m
     if stage.name == "simulate-alphasimr":
         return libraries + 2 * packed + 2 * n * m + vectors + block
+    if isinstance(settings, OwnDataSettings):
+        return libraries + IMPORT_BLOCKS + IMPORT_LOCUS * m + vectors
     if isinstance(settings, FitSettings):
         return libraries + 3 * packed + vectors + settings.memory(size)
     if isinstance(settings, ImportSettings):

@@ -8,6 +8,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AllowInfNan, BaseModel, ConfigDict, Field, Strict, ValidationError
@@ -24,11 +25,12 @@ BLOCK = 4096  # individuals that are unpacked at once, at most
 
 @dataclass(frozen=True)
 class Size:
-    """A population: individuals, loci, traits."""
+    """A population: individuals, loci, traits, and the bits of a packed genotype."""
 
     n_individuals: int = 0
     n_loci: int = 0
     n_traits: int = 0
+    bits: int = 1
 
 
 class Settings(BaseModel):
@@ -50,6 +52,11 @@ def resolve(place: str) -> Any:
     """What stands at "module:name", which is imported now."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
+
+
+def beside(out: Path, table: str) -> Path:
+    """Where a further table goes that a stage writes beside `out`: `<out>.<table>.csv`, without `out`'s own .csv."""
+    return out.with_name(f"{out.name.removesuffix('.csv')}.{table}.csv")
 
 
 def nearest(name: str, allowed: list[str]) -> str:

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from gpatlas.data.settings import ImportPlinkSettings, ImportSettings, ImportTableSettings, ImportVcfSettings, SimulateSettings
 from gpatlas.figures.settings import FigureSettings
-from gpatlas.models.registry import ARRAYS, MODELS, Model
-from gpatlas.report.settings import CollectSettings, ReportSettings
-from gpatlas.settings import Settings, resolve
+from gpatlas.models.registry import ARRAYS, MODELS, Model, further_tables
+from gpatlas.report.settings import COLLECTED_TABLES, CollectSettings, ReportSettings
+from gpatlas.settings import Settings, beside, resolve
 
 
 @dataclass(frozen=True)
 class Stage:
     """One line of the registry. `version` is raised when the results of `function` change.
 
-    `model`: what a fit's function is told to fit, before its other arguments.
+    `model`: what a fit's function is told to fit, before its other arguments. `tables`: what other stages may write beside their output.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Stage:
     packages: tuple[str, ...]
     image: str = "gpu"
     model: str | None = None
+    tables: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -42,10 +43,12 @@ class Stage:
         function: Callable[..., None] = resolve(self.function)
         return partial(function, MODELS[self.model]) if self.model else function
 
-    @staticmethod
-    def beside(out: Path, table: str) -> Path:
-        """Where a further table goes that a fit writes beside `out`: `<out>.<table>.csv`, without `out`'s own .csv."""
-        return out.with_name(f"{out.name.removesuffix('.csv')}.{table}.csv")
+    beside = staticmethod(beside)
+
+    def all_beside(self, out: Path) -> tuple[Path, ...]:
+        """The further tables that it may write beside `out`, those of any model where it is a fit."""
+        tables = sorted(further_tables()) if self.model else self.tables
+        return tuple(self.beside(out, table) for table in tables)
 
     def flags(self, values: Settings) -> list[str]:
         """The command-line flags that say `values`; the inverse of what `gpatlas.cli` parses."""
@@ -78,7 +81,7 @@ STAGES: dict[str, Stage] = {
         Stage("import-vcf", 1, ImportVcfSettings, "gpatlas.data.vcf:run", "from", DATA, (*ARRAYS, "cyvcf2")),
         Stage("import-table", 1, ImportTableSettings, "gpatlas.data.genotype_table:run", "from", DATA, ARRAYS),
         *map(_fit, MODELS.values()),
-        Stage("collect", 1, CollectSettings, "gpatlas.report.collect:run", "manifest", TABLE, ("pandas",)),
+        Stage("collect", 1, CollectSettings, "gpatlas.report.collect:run", "manifest", TABLE, ("pandas",), tables=COLLECTED_TABLES),
         Stage("figure", 1, FigureSettings, "gpatlas.figures.draw:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
         Stage("report", 1, ReportSettings, "gpatlas.report.page:run", "run", REPORT, ("jinja2", "matplotlib", "numpy", "pandas", "scipy")),
     )

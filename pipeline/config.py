@@ -5,8 +5,8 @@ what would be right; numbers that are none before all others.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,13 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gpatlas.data.settings import ImportSettings
 from gpatlas.data.sources import fingerprint
-from gpatlas.figures.registry import FIGURES
-from gpatlas.models.registry import MODELS
+from gpatlas.figures.registry import Populations
 from gpatlas.models.settings import Device, Protocol
 from gpatlas.settings import Int, Positive, Settings, nearest
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES, Stage
+from pipeline.data_spec import DataSpec, given
 from pipeline.faults import ConfigError, Faults, fault_of_name, faults_of_numbers
+from pipeline.figures import check_fits, chosen_figures
 from pipeline.grid import MOST_STAGES, Experiment, Scenario, expand_scenarios, too_many
+from pipeline.models import FittedBlock, Folds
+from pipeline.own import OwnExperiment, OwnScenario, expand_own
 
 Simulator = Literal["native", "alphasimr", "import"]
 SIMULATORS: dict[Simulator, Stage] = {
@@ -42,21 +45,25 @@ class _File(BaseModel):
     source: str | None = None
     runner: Literal["local", "docker"] = "local"
     memory_gb: NotNegative = 0
-    protocol: Protocol = "paper"
+    protocol: Protocol | None = None
+    n_folds: Folds | None = None
+    n_repeats: Positive | None = None
     device: Device = "auto"
     threads: Positive = 1
     experiments: Annotated[dict[str, Any], Field(min_length=1)]
 
     def shared(self) -> dict[str, Any]:
         """What is said once for all models that have it."""
-        return {"protocol": self.protocol, "device": self.device, "threads": self.threads}
+        names = ("protocol", "n_folds", "n_repeats", "device", "threads")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True)
 class Config:
-    """A valid config. `source` is set, and `stage` the importer, where data are imported. `only`: the experiments asked for.
+    """A valid config. `source` is set, and `stage` the importer, where AlphaSimR's data are imported. `only`: the experiments asked for.
 
-    `figures`: (experiment, figure); `further_models`: what those of an experiment draw beside the study's models.
+    `scenarios`: what is simulated; `own`: populations of a user's own files. `figures`: (experiment, figure); `further_models`: what those
+    of an experiment draw beside the study's models.
     """
 
     path: Path
@@ -66,6 +73,7 @@ class Config:
     runner: str
     memory_gb: int
     scenarios: tuple[Scenario, ...]
+    own: tuple[OwnScenario, ...]
     figures: tuple[tuple[str, str], ...]
     further_models: Mapping[str, tuple[str, ...]]
     content: Mapping[str, Any]
@@ -75,14 +83,30 @@ class Config:
         """Of the file, and of the experiments asked for."""
         return "-".join([self.path.stem, *self.only])
 
+    @property
+    def populations(self) -> tuple[Scenario | OwnScenario, ...]:
+        """All that is fitted, simulated or not."""
+        return (*self.scenarios, *self.own)
+
     def fingerprint(self, scenario: Scenario) -> str | None:
         """Hash of the files that `scenario` is imported from."""
         if self.source is None:
             return None
         return _fingerprint(self.source, scenario.name if self.source.is_dir() else "")
 
-    def data_settings(self, scenario: Scenario) -> Settings:
-        """The settings of the stage that makes the scenario's dataset file."""
+    def data(self, population: Scenario | OwnScenario) -> DataSpec:
+        """How the population's dataset file is made."""
+        if isinstance(population, OwnScenario):
+            files = population.files()
+            reads = tuple(map(str, files.values()))
+            fingerprints = population.fingerprints()
+            return DataSpec(population.stage.name, given(population.settings), reads, fingerprints, population.size)
+        settings = given(self._settings(population))
+        if not self.source:
+            return DataSpec(self.stage.name, settings, (), {}, population.size)
+        return DataSpec(self.stage.name, settings, (str(self.source),), {"files": str(self.fingerprint(population))}, population.size)
+
+    def _settings(self, scenario: Scenario) -> Settings:
         simulation = scenario.simulation
         if not self.source:
             return simulation
@@ -96,6 +120,33 @@ class Config:
         )
 
 
+@dataclass
+class _Found:
+    """What the experiments of a config come to."""
+
+    scenarios: list[Scenario] = field(default_factory=list)
+    own: list[OwnScenario] = field(default_factory=list)
+    figures: list[tuple[str, str]] = field(default_factory=list)
+    further_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    protocols: set[str] = field(default_factory=set)
+
+    def add(self, name: str, experiment: Experiment | OwnExperiment, shared: dict[str, Any], folder: Path, faults: Faults) -> None:
+        """`shared`: settings given once for all its models; `folder`: where the config is."""
+        populations: Sequence[Scenario | OwnScenario]
+        if isinstance(experiment, OwnExperiment):
+            populations = own = expand_own(name, experiment, shared, folder, faults)
+            self.own += own
+        else:
+            populations = scenarios = expand_scenarios(name, experiment, shared, faults)
+            self.scenarios += scenarios
+        kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
+        protocols = {settings.protocol for population in populations for _, settings in population.models} or {shared["protocol"]}
+        self.figures += [(name, figure) for figure in chosen_figures(name, experiment, kind, protocols, faults)]
+        check_fits(name, experiment, sorted({population.size.n_individuals for population in populations}), faults)
+        self.further_models[name] = experiment.further_models
+        self.protocols |= protocols
+
+
 def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
     """The config at `path`, or those of its experiments that `only` names; raises ConfigError with every fault it has."""
     faults = Faults(path)
@@ -105,24 +156,17 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
     faults.stop_if_any()
     assert file is not None
     source = _source(file, path, faults)
-    scenarios: list[Scenario] = []
-    figures: list[tuple[str, str]] = []
-    further_models: dict[str, tuple[str, ...]] = {}
+    found = _Found()
     for name, block in file.experiments.items():
-        where = f"experiments.{name}"
-        experiment = faults.build(Experiment, block, where) if _is_experiment(name, block, where, faults) else None
+        experiment = _experiment(name, block, faults)
         if experiment is not None:
-            expanded = expand_scenarios(name, experiment, file.shared(), faults)
-            scenarios += expanded
-            figures += [(name, figure) for figure in _figures(name, experiment, faults)]
-            _check_fits(name, experiment, expanded, faults)
-            further_models[name] = experiment.further_models
+            found.add(name, experiment, experiment.shared(file.shared(), f"experiments.{name}", faults), path.parent, faults)
+    for key in ("n_folds", "n_repeats") if "cross_validation" not in found.protocols else ():
+        if getattr(file, key) is not None:
+            faults.add(key, "goes with protocol 'cross_validation', which no experiment has")
     for unknown in (name for name in only if name not in file.experiments):
         faults.add("experiments", f"{unknown!r} is none of them" + nearest(unknown, list(file.experiments)))
     faults.stop_if_any()
-    if only:
-        scenarios = [scenario for scenario in scenarios if scenario.experiment in only]
-        figures = [(name, figure) for name, figure in figures if name in only]
     config = Config(
         path,
         only,
@@ -130,9 +174,10 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
         source,
         file.runner,
         file.memory_gb,
-        tuple(scenarios),
-        tuple(figures),
-        further_models,
+        tuple(scenario for scenario in found.scenarios if scenario.experiment in (only or file.experiments)),
+        tuple(population for population in found.own if population.experiment in (only or file.experiments)),
+        tuple((name, figure) for name, figure in found.figures if name in (only or file.experiments)),
+        found.further_models,
         content,
     )
     _check_run(config, faults)
@@ -201,49 +246,25 @@ def _source(file: _File, path: Path, faults: Faults) -> Path | None:
     return source
 
 
-def _is_experiment(name: Any, block: Any, where: str, faults: Faults) -> bool:
+def _experiment(name: Any, block: Any, faults: Faults) -> Experiment | OwnExperiment | None:
+    """A block on simulated populations, or on one's own where it has the key `data`."""
+    where = f"experiments.{name}"
     fault = fault_of_name(name) or (f"{COLLECTED!r} is the store's own name, give the experiment another" if name == COLLECTED else "")
     if fault:
         faults.add(where, fault)
     if not isinstance(block, dict):
-        faults.add(where, f"must be a mapping with the keys {', '.join(Experiment.model_fields)}, got {block!r}")
-    return not fault and isinstance(block, dict)
-
-
-def _figures(name: str, experiment: Experiment, faults: Faults) -> list[str]:
-    """The figures of an experiment; each must exist and find its models among those of the experiment. So must further models."""
-    for position, figure in enumerate(experiment.figures):
-        key = f"experiments.{name}.figures.{position}"
-        if figure not in FIGURES:
-            faults.add(key, f"{figure!r} is no figure" + nearest(figure, list(FIGURES)))
-        elif missing := [model for model in FIGURES[figure].models if model not in experiment.models]:
-            faults.add(key, f"figure {figure!r} needs the model {', '.join(missing)}, which is not among this experiment's models")
-    for position, result in enumerate(experiment.further_models):
-        (model,) = (model.name for model in MODELS.values() if result in model.titles)
-        if model not in experiment.models:
-            whose = "" if model == result else f" is a result of the model {model!r}, which"
-            faults.add(f"experiments.{name}.further_models.{position}", f"{result!r}{whose} is not among this experiment's models")
-    return experiment.figures
-
-
-def _check_fits(name: str, experiment: Experiment, scenarios: list[Scenario], faults: Faults) -> None:
-    """Every model that a figure draws must be fitted to some scenario: its `max_n_individuals` leaves the larger ones out."""
-    sizes = sorted({scenario.simulation.n_individuals for scenario in scenarios})
-    limits = {model: (given or {}).get("max_n_individuals") for model, given in experiment.models.items() if isinstance(given, dict | None)}
-    unfitted = {model: limit for model, limit in limits.items() if type(limit) is int and sizes and limit < sizes[0]}
-    drawn = [
-        (f"figures.{place}", f"figure {figure!r}", FIGURES[figure].models)
-        for place, figure in enumerate(experiment.figures)
-        if figure in FIGURES
-    ]
-    for place, result in enumerate(experiment.further_models):
-        drawn.append((f"further_models.{place}", f"{result!r}", tuple(model.name for model in MODELS.values() if result in model.titles)))
-    for key, what, models in drawn:
-        for model in (model for model in models if model in unfitted):
-            below = f"max_n_individuals {unfitted[model]} is below every size of this experiment ({', '.join(map(str, sizes))})"
-            faults.add(f"experiments.{name}.{key}", f"{what} needs the model {model}, whose {below}")
-    if limits and unfitted.keys() == experiment.models.keys():
-        faults.add(f"experiments.{name}.models", f"max_n_individuals of every model is below every size ({', '.join(map(str, sizes))})")
+        keys = ", ".join(("data, or scenario, simulation, grid", *FittedBlock.model_fields))
+        faults.add(where, f"must be a mapping with the keys {keys}, got {block!r}")
+    if fault or not isinstance(block, dict):
+        return None
+    if "data" not in block:
+        found: Experiment | None = faults.build(Experiment, block, where)
+        return found
+    simulated = [key for key in ("scenario", "simulation", "grid") if key in block]
+    for key in simulated:
+        faults.add(f"{where}.{key}", "goes with simulated populations; 'data' is given as well, leave one of them")
+    own: OwnExperiment | None = faults.build(OwnExperiment, {key: value for key, value in block.items() if key not in simulated}, where)
+    return own
 
 
 def _check_run(config: Config, faults: Faults) -> None:
@@ -252,8 +273,8 @@ def _check_run(config: Config, faults: Faults) -> None:
         faults.add("experiments", f"are published in a folder of the config's name, which can't be {config.path.stem!r}; rename the file")
     if len(config.name.encode()) > 200:
         faults.add("experiments", f"are published in a folder of at most 200 bytes, got {config.name!r}; run fewer at once")
-    if (n_stages := sum(1 + len(scenario.models) for scenario in config.scenarios)) > MOST_STAGES:
-        faults.add("experiments", too_many(f"{len(config.scenarios):,} scenarios and their fits", n_stages))
+    if (n_stages := sum(1 + len(list(population.fits())) for population in config.populations)) > MOST_STAGES:
+        faults.add("experiments", too_many(f"{len(config.populations):,} scenarios and their fits", n_stages))
     for scenario in config.scenarios if config.source else ():
         try:
             config.fingerprint(scenario)

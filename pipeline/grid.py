@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from gpatlas.data.settings import SimulateSettings, n_qtl_for
-from gpatlas.figures.settings import FurtherModels
-from gpatlas.models.registry import MODELS
-from gpatlas.models.settings import FitSettings, Protocol, split_sizes
-from gpatlas.settings import Settings, nearest
+from gpatlas.data.settings import SimulateSettings, dataset_bytes, n_qtl_for
+from gpatlas.models.settings import FitSettings
+from gpatlas.settings import Settings, Size, nearest
 from pipeline.faults import Faults, fault_of_name
+from pipeline.models import FittedBlock, chosen_models
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
 LARGEST = {"n_individuals": 10**9, "n_loci": 10**9, "n_qtl": 10**9, "n_traits": 10_000}
@@ -23,18 +22,14 @@ MOST_STAGES = 50_000  # of a run: its driver takes about half a GB for so many
 GRID_KEYS = sorted(set(SimulateSettings.model_fields) - GIVEN_BY_DRIVER | {"qtl_pairs_per_individual", "replicates"})
 
 
-class Experiment(BaseModel):
+class Experiment(FittedBlock):
     """A block of the config: populations, what is fitted to them, and the figures of them. `scenario`: a format for their names."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    usual_protocol = "paper"
 
     scenario: str
     simulation: dict[str, Any] = {}
     grid: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    models: Annotated[dict[str, Any], Field(min_length=1)]
-    protocol: Protocol | None = None
-    figures: list[str] = []
-    further_models: FurtherModels = ()
 
 
 @dataclass(frozen=True)
@@ -45,20 +40,31 @@ class Scenario:
     name: str
     replicate: int
     simulation: SimulateSettings
-    models: tuple[tuple[str, Settings], ...]
+    models: tuple[tuple[str, FitSettings], ...]
+
+    def sizes(self) -> str:
+        """Individuals, loci and QTL, for a person."""
+        return f"{self.simulation.n_individuals} {self.simulation.n_loci} {self.simulation.n_qtl}"
+
+    def dataset_bytes(self) -> int:
+        """Size on disk of its dataset file."""
+        return dataset_bytes(self.simulation)
+
+    def fits(self) -> Iterator[tuple[str, Settings, str]]:
+        """(model, its settings, '': all traits are fitted together) of every fit."""
+        yield from ((model, settings, "") for model, settings in self.models)
 
     @property
-    def n_traits(self) -> int:
-        """Of all trait groups together."""
-        return sum(size for _, size in self.simulation.trait_groups())
+    def size(self) -> Size:
+        """With the traits of all trait groups together."""
+        n_traits = sum(size for _, size in self.simulation.trait_groups())
+        return Size(self.simulation.n_individuals, self.simulation.n_loci, n_traits)
 
 
 def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any], faults: Faults) -> list[Scenario]:
-    """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all models."""
+    """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all its models."""
     where = f"experiments.{name}"
-    if experiment.protocol:
-        shared = {**shared, "protocol": experiment.protocol}
-    models = {model: _model(model, given, shared, f"{where}.models.{model}", faults) for model, given in experiment.models.items()}
+    models = chosen_models(experiment, shared, where, faults)
     scenarios: dict[str, Scenario] = {}
     for position, block in enumerate(experiment.grid):
         key = f"{where}.grid.{position}"
@@ -67,14 +73,14 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
             continue
         values_of_block = {name: value for name, value in block.items() if name != "scenario"}
         named_well = True  # as long as it is: one fault of a template is enough
-        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, len(models), key, faults):
+        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, len(experiment.models), key, faults):
             simulation = faults.build(SimulateSettings, {**values, "seed": replicate}, key)
             if simulation is None:
                 continue
             fits = tuple(
                 (model, fit.settings.model_copy(update={"seed": replicate}))
                 for model, fit in models.items()
-                if fit is not None and fit.takes(simulation.n_individuals, f"{where}.models.{model}", faults)
+                if fit.takes(simulation.n_individuals, f"{where}.models.{model}", faults)
             )
             if named_well:
                 label, fault = _label(template, simulation, replicate, scenarios)
@@ -107,43 +113,6 @@ def _label(template: str, simulation: SimulateSettings, replicate: int, scenario
 def _fields(template: str) -> list[tuple[str, str]]:
     """The parameters that a template names, each with its format."""
     return [(field, form or "") for _, field, form, _ in string.Formatter().parse(template) if field is not None]
-
-
-@dataclass(frozen=True)
-class _ChosenModel:
-    """A model's settings, and the largest population it is fitted to."""
-
-    settings: FitSettings
-    max_n_individuals: int | None
-
-    def takes(self, n_individuals: int, key: str, faults: Faults) -> bool:
-        """Whether to fit a population of this size; a fault where it is too small to be split."""
-        if self.max_n_individuals is not None and n_individuals > self.max_n_individuals:
-            return False
-        protocol = self.settings.protocol
-        for part, size in zip(("train", "validation", "test"), split_sizes(n_individuals, protocol), strict=True):
-            if size < 2:
-                message = f"leaves a {part} part of {size} under protocol {protocol!r}; it must hold at least 2"
-                faults.add(key, f"n_individuals {n_individuals} {message}")
-        return True
-
-
-def _model(name: str, given: Any, shared: Mapping[str, Any], key: str, faults: Faults) -> _ChosenModel | None:
-    if name not in MODELS:
-        faults.add(key, "unknown model" + nearest(name, list(MODELS)))
-        return None
-    if not isinstance(given, dict | None):
-        faults.add(key, f"must be a mapping of settings, got {given!r}")
-        return None
-    own = dict(given or {})
-    limit = own.pop("max_n_individuals", None)
-    if limit is not None and type(limit) is not int:
-        faults.add(f"{key}.max_n_individuals", f"must be a whole number, got {limit!r}")
-    if "seed" in own:
-        faults.add(f"{key}.seed", "is the replicate number; choose replicates in the grid")
-    common = {setting: value for setting, value in shared.items() if setting in MODELS[name].settings.model_fields}
-    settings = faults.build(MODELS[name].settings, {**common, **own}, key)
-    return _ChosenModel(settings, limit) if settings is not None and type(limit) in (int, type(None)) else None
 
 
 def _template_is_valid(template: Any, key: str, faults: Faults) -> bool:

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from gpatlas.data.settings import dataset_bytes
 from pipeline.root import RunAll
 from pipeline.stage_task import StageTask
 from pipeline.tasks import Data
@@ -23,18 +22,18 @@ class Plan(RunAll):
         stages = self.stages()
         with looking_for(self, stages):
             done = {task.task_id for task in stages if task.complete()}
-        yield f"{self.study.path}: {len(self.study.scenarios)} scenarios, {len(stages)} stages: {_counts(stages, done)}"
+        yield f"{self.study.path}: {len(self.study.populations)} scenarios, {len(stages)} stages: {_counts(stages, done)}"
         width = max(len(task.name) for task in stages)
         for name, of_kind in _grouped(stages, lambda task: task.name).items():
             yield f"  {name:{width}} {_counts(of_kind, done, 5)}"
         yield "scenarios (individuals, loci, QTL; stages done)"
-        disk, of_scenario = 0, _grouped(stages, lambda task: task.folder)
-        for scenario in self.study.scenarios:
-            folder, size = f"{scenario.experiment}/{scenario.name}", scenario.simulation
-            own = of_scenario.get(folder, [])
-            yield f"  {folder}  {size.n_individuals} {size.n_loci} {size.n_qtl}; {len(_ids(own) & done)}/{len(own)}"
-            if any(isinstance(task, Data) and task.task_id not in done for task in own):
-                disk += dataset_bytes(size)
+        disk, of_scenario = 0, _grouped(stages, lambda task: "/".join(task.folder.split("/")[:2]))
+        for population in self.study.populations:
+            folder = f"{population.experiment}/{population.name}"
+            of_all = of_scenario.get(folder, [])
+            yield f"  {folder}  {population.sizes()}; {len(_ids(of_all) & done)}/{len(of_all)}"
+            if any(isinstance(task, Data) and task.task_id not in done for task in of_all):
+                disk += population.dataset_bytes()
         yield f"disk: {disk / 1e6:,.1f} MB for the datasets to make; tables and figures a few kB each"
 
 
@@ -63,7 +62,7 @@ def looking_for(root: RunAll, stages: list[StageTask]) -> AbstractContextManager
 
 def laid_out(root: RunAll) -> list[StageTask]:
     """The stages of the study."""
-    with said_to_go_on(f"{root.study.path}: laying out the stages of {len(root.study.scenarios):,} scenarios"):
+    with said_to_go_on(f"{root.study.path}: laying out the stages of {len(root.study.populations):,} scenarios"):
         return root.stages()
 
 

@@ -21,7 +21,7 @@ from pipeline.tasks import Report, load_once
 
 
 class RunAll(luigi.Task):
-    """The study of one config, published: results.csv, figures/*.png, run.json and report.html under results/<config name>/."""
+    """The study of one config, published: results.csv and tables, figures/*.png, run.json and report.html under results/<config name>/."""
 
     config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
     experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
@@ -69,7 +69,9 @@ class RunAll(luigi.Task):
     def published(self) -> dict[str, StageTask]:
         """The files of the folder, and the stage each is the output of."""
         figures = {f"figures/{figure.name}.png": figure for figure in self.report.figures}
-        return {"results.csv": self.report.collect, **figures, **self._page()}
+        collect = self.report.collect
+        tables = {f"{table}.csv": collect for table in collect.tables()}
+        return {"results.csv": collect, **tables, **figures, **self._page()}
 
     @property
     def keys(self) -> dict[str, str]:
@@ -91,7 +93,7 @@ class RunAll(luigi.Task):
                 return
             if again := damaged(self.published().values()):
                 yield again
-            sources = {name: task.entry.output for name, task in self.published().items()}
+            sources = {name: _file(name, task) for name, task in self.published().items()}
             started, why = time.monotonic(), published_fault(self.folder)
             publish(self.folder, sources, self.keys, self._record())
             if why:
@@ -106,6 +108,12 @@ class RunAll(luigi.Task):
             "stages": stages,
             "missing": self.missing,
         }
+
+
+def _file(name: str, task: StageTask) -> Path:
+    """The file of the stage that is published under this name."""
+    table = name.removesuffix(".csv")
+    return task.stage.beside(task.entry.output, table) if table in task.stage.tables else task.entry.output
 
 
 class Incomplete(RunAll):

@@ -83,6 +83,7 @@ class StageTask(luigi.Task):
     name: str
     folder: str  # below the store: experiment/scenario
     size = Size()
+    files: tuple[Path, ...] = ()  # that the command reads beside the results and its source
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -205,9 +206,9 @@ class StageTask(luigi.Task):
 
     def _job(self, folder: Path, out: Path | str) -> Job:
         source = self.source(folder) if self.stage.source else None
-        read = [f"--{self.stage.source}", str(source)] if source else []
+        read = (f"--{self.stage.source}", str(source)) if source else ()
         arguments = (self.stage.command, *read, "--out", str(out), *self.stage.flags(self.settings))
-        reads = {self.results, source} if source and not source.is_relative_to(self.results) else {self.results}
+        reads = {self.results, *(path for path in (source, *self.files) if path and not path.is_relative_to(self.results))}
         return Job(self.stage, arguments, folder, tuple(sorted(reads)), self.needs, {"task": self.label, "key": self.key})
 
     def _repeat(self, folder: Path) -> str:

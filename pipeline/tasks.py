@@ -15,21 +15,23 @@ import luigi
 from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.report.run_record import FigureFile, MissingStage, RunRecord, StageRecord
-from gpatlas.report.settings import CollectSettings, ReportSettings
-from gpatlas.settings import Settings, Size, build
-from gpatlas.stages import FITS, SIMULATE_ALPHASIMR, STAGES
+from gpatlas.report.settings import COLLECTED_TABLES, CollectSettings, ReportSettings
+from gpatlas.settings import Settings, build
+from gpatlas.stages import DATA, FITS, SIMULATE_ALPHASIMR, STAGES
 from pipeline.config import COLLECTED, Config, load_config, shown
+from pipeline.data_spec import DataSpec, given
 from pipeline.grid import Scenario
+from pipeline.own import OwnScenario
 from pipeline.record import command, cost, record
 from pipeline.session import session
 from pipeline.stage_task import HIDDEN, StageTask
 from pipeline.store import canonical, short_hash, write_json
 
-DATA_STAGES = {stage.name: stage for stage in (STAGES["simulate"], STAGES["import-alphasimr"], SIMULATE_ALPHASIMR)}
+DATA_STAGES = {stage.name: stage for stage in (*STAGES.values(), SIMULATE_ALPHASIMR) if stage.output == DATA}
 
 
 class Data(StageTask):
-    """Simulate or import one scenario's dataset file. `data`: stage, settings, source and fingerprint of it, as JSON."""
+    """Simulate or import one scenario's dataset file. `data`: a DataSpec, written."""
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
@@ -37,34 +39,35 @@ class Data(StageTask):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        spec = json.loads(self.data)
-        self.stage = DATA_STAGES[spec["stage"]]
-        self.settings = build(self.stage.settings, spec["settings"])
-        self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", Size(*spec["size"])
-        self._source, self._fingerprint = spec["source"], spec["fingerprint"]
+        self.spec = DataSpec.read(self.data)
+        self.stage = DATA_STAGES[self.spec.stage]
+        self.settings = build(self.stage.settings, self.spec.settings)
+        self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", self.spec.size
+        self.files = tuple(map(Path, self.spec.reads))
 
     def input_keys(self) -> dict[str, str]:
-        return {"files": self._fingerprint} if self._source else {}
+        return self.spec.fingerprints
 
     def source(self, folder: Path) -> Path | None:
-        return Path(self._source) if self._source else None
+        return self.files[0] if self.files else None
 
 
 class Fit(StageTask):
-    """Fit one model to one scenario. `settings_json`: the model's settings."""
+    """Fit one model to one scenario. `settings_json`: the model's settings; `traits`: the store's name for those that it fits."""
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
     data = luigi.Parameter(visibility=HIDDEN)
     model = luigi.Parameter()
     settings_json = luigi.Parameter(visibility=HIDDEN)
+    traits = luigi.Parameter(default="")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.stage = FITS[self.model]
         self.settings = build(self.stage.settings, json.loads(self.settings_json))
         self.dataset = Data(self.results, self.runner, self.memory_gb, self.experiment, self.scenario, self.data)
-        self.name, self.folder, self.size = self.model, self.dataset.folder, self.dataset.size
+        self.name, self.folder, self.size = self.model, "/".join(filter(None, [self.dataset.folder, self.traits])), self.dataset.size
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"data": self.dataset}
@@ -104,28 +107,26 @@ class Collect(StudyTask):
     stage, settings, name = STAGES["collect"], CollectSettings(), "results"
 
     @cached_property
-    def fits(self) -> list[tuple[Scenario, Fit]]:
-        return [(scenario, fit) for scenario in self.study.scenarios for fit in self._fits_of(scenario) if fit.label not in self.missing]
+    def fits(self) -> list[tuple[Scenario | OwnScenario, Fit]]:
+        return [
+            (population, fit) for population in self.study.populations for fit in self._fits_of(population) if fit.label not in self.missing
+        ]
 
-    def _fits_of(self, scenario: Scenario) -> Iterator[Fit]:
-        data = canonical(
-            {
-                "stage": self.study.stage.name,
-                "settings": _given(self.study.data_settings(scenario)),
-                "source": str(self.study.source) if self.study.source else None,
-                "fingerprint": self.study.fingerprint(scenario),
-                "size": [scenario.simulation.n_individuals, scenario.simulation.n_loci, scenario.n_traits],
-            }
-        )
-        for model, settings in scenario.models:
-            where = (self.results, self.runner, self.memory_gb, scenario.experiment, scenario.name)
-            yield Fit(*where, data, model, canonical(_given(settings)))
+    def _fits_of(self, population: Scenario | OwnScenario) -> Iterator[Fit]:
+        data = self.study.data(population).written()
+        where = (self.results, self.runner, self.memory_gb, population.experiment, population.name)
+        for model, settings, traits in population.fits():
+            yield Fit(*where, data, model, canonical(given(settings)), traits)
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {f"{fit.folder}/{fit.model}": fit for _, fit in self.fits}
 
     def prepare(self, folder: Path) -> None:
-        write_json(self.source(folder), [{"table": str(fit.entry.output), "columns": _columns(scenario)} for scenario, fit in self.fits])
+        write_json(self.source(folder), [_listed(population, fit) for population, fit in self.fits])
+
+    def tables(self) -> list[str]:
+        """What it has collected beside the results; none as long as it has not run."""
+        return [table for table in self.stage.tables if self.stage.beside(self.entry.output, table).exists()]
 
     def source(self, folder: Path) -> Path:
         return folder / "manifest.json"
@@ -197,7 +198,7 @@ class Report(StudyTask):
             command=command(self.study, self.runner, self.results),
             results=str(self.collect.entry.output),
             figures=tuple(figure.file() for figure in self.figures),
-            stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions")) for task in self.stages()),
+            stages=tuple(StageRecord(folder=task.folder, name=task.name, **cost(task, "versions", "report")) for task in self.stages()),
             missing=tuple(MissingStage(stage=label, **facts) for label, facts in self.missing.items()),
         )
         write_json(self.source(folder), run.model_dump(mode="json"))
@@ -206,12 +207,16 @@ class Report(StudyTask):
         return folder / "run.json"
 
 
-def _given(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude_none=True)
-
-
-def _columns(scenario: Scenario) -> dict[str, Any]:
-    return {"experiment": scenario.experiment, "scenario": scenario.name, "replicate": scenario.replicate}
+def _listed(population: Scenario | OwnScenario, fit: Fit) -> dict[str, Any]:
+    """A fit, as the manifest lists it. Named loci and pairs are imported populations' alone."""
+    columns = {"experiment": population.experiment, "scenario": population.name, "replicate": population.replicate}
+    tables = COLLECTED_TABLES if isinstance(population, OwnScenario) else ("predictions",)
+    paths = {table: fit.stage.beside(fit.entry.output, table) for table in tables}
+    return {
+        "table": str(fit.entry.output),
+        "columns": columns,
+        "beside": {table: str(path) for table, path in paths.items() if path.exists()},
+    }
 
 
 @lru_cache

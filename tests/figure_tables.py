@@ -17,6 +17,7 @@ from matplotlib.transforms import Bbox
 
 from gpatlas.data.settings import n_qtl_for
 from gpatlas.figures.draw import draw
+from gpatlas.figures.registry import FIGURES
 
 FloatArray = npt.NDArray[np.float64]
 REL_AA = (0.0, 0.1, 0.5, 1.0, 3.0)
@@ -25,6 +26,7 @@ LOCI = (100, 250, 500, 750, 1000, 2500, 5000, 10_000)
 OWN, SHARED = (0.0, True), (0.0, False)
 ARMS = (OWN, (0.25, False), (0.5, False), (0.75, False), (0.95, False))
 POPULATION = ["scenario", "replicate", "trait"]
+STUDY = [name for name, entry in FIGURES.items() if entry.populations == "simulated"]
 
 
 def scaling_table(replicates: int, counts: dict[int, list[int]], rel_aa: tuple[float, ...] = REL_AA) -> pd.DataFrame:
@@ -206,6 +208,13 @@ def path(axes: Axes, label: str) -> tuple[FloatArray, FloatArray]:
     return np.asarray(found.get_xdata(), dtype=float), np.asarray(found.get_ydata(), dtype=float)
 
 
+def _seen(axes: Axes) -> list[Any]:
+    """The labels of the x axis between its ends."""
+    low, high = sorted(axes.get_xlim())
+    ticks = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1 for tick in ticks if tick.label1.get_text() and tick.label1.get_visible()]
+
+
 class Saved:
     """Window extents at the moment a figure is drawn into its file, where a tight box moves things.
 
@@ -234,7 +243,7 @@ class Saved:
         self.title = figure._suptitle.get_window_extent(renderer)
         self.axes = [axes.get_tightbbox(renderer) for axes in figure.axes]
         self.labels = [text.get_window_extent(renderer) for axes in figure.axes for text in axes.texts]
-        ticks = [[tick for tick in axes.get_xticklabels() if tick.get_text() and tick.get_visible()] for axes in figure.axes]
+        ticks = [_seen(axes) for axes in figure.axes]
         heights = [[tick for tick in axes.get_yticklabels() if tick.get_text() and tick.get_visible()] for axes in figure.axes]
         within = [
             [tick for tick in of_axes if axes.viewLim.y0 <= tick.get_position()[1] <= axes.viewLim.y1]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gpatlas.data import simulate
 from gpatlas.data.genotypes import Genotypes
+from gpatlas.data.population import Description, Population
 from gpatlas.data.settings import SimulateSettings
 from gpatlas.models.contract import Part
 from gpatlas.models.settings import NeuralSettings
@@ -77,6 +78,12 @@ def random_population(n: int, n_loci: int, n_traits: int, seed: int = 1) -> tupl
     """Random alleles, and phenotypes that have nothing to do with them."""
     random = np.random.default_rng(seed)
     return random.integers(0, 2, (n, n_loci), dtype=np.uint8), random.standard_normal((n, n_traits))
+
+
+def in_memory(counts: Array, phenotypes: Array, described: Description | None = None) -> Population:
+    """A population without truth."""
+    facts: list[dict[str, Any]] = [{} for _ in range(phenotypes.shape[1])]
+    return Population("test", Genotypes.of(counts), phenotypes, None, None, facts, described)
 
 
 def part_of(alleles: Array, phenotypes: Array) -> Part:

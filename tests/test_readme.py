@@ -22,11 +22,22 @@ CONFIGS = re.findall(r"^\| `(configs/\w+\.yaml)` \|[^|]*\| (\d+) \| (\d+) \|", R
 def test_stage_commands_work(tmp_path: Path) -> None:
     (tmp_path / "tests").symlink_to(PROJECT / "tests")
     commands = re.findall(r"^python (-m gpatlas [^#\n]+)", README, re.MULTILINE)
-    assert len(commands) == 8
+    assert len(commands) == 9
     for command in commands:
         ended = subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
-    expected = {"data.h5", "ridge.csv", "mlp.csv", "pairwise.csv", "pairwise.pairs.csv", "imported.h5", "plink.h5", "vcf.h5", "table.h5"}
+    expected = {
+        "data.h5",
+        "ridge.csv",
+        "mlp.csv",
+        "pairwise.csv",
+        "pairwise.pairs.csv",
+        "imported.h5",
+        "plink.h5",
+        "vcf.h5",
+        "table.h5",
+        "my.yaml",
+    }
     assert {path.name for path in tmp_path.glob("*.*")} == expected
 
 

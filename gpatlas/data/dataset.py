@@ -124,7 +124,7 @@ class Dataset:
         self.path, self.name = path, str(path)
         self.attributes: dict[str, Any] = dict(self._file.attrs)
         self.imported = version == IMPORTED_FORMAT
-        self.n_loci = int(self.attributes["n_loci"])
+        self.n_loci, self.bits = int(self.attributes["n_loci"]), int(self.attributes.get("bits_per_locus", 1))
         self.n_individuals, self.n_traits = self._file["phenotypes"].shape
 
     def __enter__(self) -> "Dataset":
@@ -143,7 +143,7 @@ class Dataset:
 
     def genotypes(self) -> Genotypes:
         packed = np.asarray(self._file["genotypes"][:])
-        if self.attributes.get("bits_per_locus", 1) == 1:
+        if self.bits == 1:
             return Genotypes(packed, self.n_loci)
         return Genotypes.of_two_bits(packed, self.n_loci)
 

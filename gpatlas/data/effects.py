@@ -24,7 +24,7 @@ class Effects:
 
     def traits(self, chosen: list[int]) -> "Effects":
         """Those of some of the traits."""
-        return Effects(self.additive[:, chosen], self.pairs[chosen], self.epistatic[chosen], self.intercept[chosen])
+        return Effects(self.additive.take(chosen, axis=1), self.pairs[chosen], self.epistatic[chosen], self.intercept[chosen])
 
     def parts(self, packed: ByteArray) -> tuple[FloatArray, FloatArray]:
         """Additive and epistatic part (n, T) of the genetic values, without the intercept, of bit-packed individuals.

@@ -38,7 +38,7 @@ def pack_counts(counts: ByteArray) -> ByteArray:
 
 def unpack_counts(packed: ByteArray, n_loci: int) -> ByteArray:
     """The inverse of `pack_counts`: (n, n_loci)."""
-    return FOUR.take(packed, mode="clip").view(np.uint8).reshape(len(packed), -1)[:, :n_loci]
+    return FOUR.take(packed, mode="clip").view(np.uint8).reshape(len(packed), 4 * packed.shape[1])[:, :n_loci]
 
 
 @dataclass(frozen=True)

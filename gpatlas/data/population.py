@@ -77,12 +77,12 @@ class Population:
         return int(self.phenotypes.shape[1])
 
     def traits(self, chosen: list[int]) -> "Population":
-        """The same individuals with some of the traits, by number from 0."""
+        """The same individuals with some of the traits, by number from 0; arrays stay in the order of rows, so that sums do too."""
         return replace(
             self,
-            phenotypes=self.phenotypes[:, chosen],
+            phenotypes=self.phenotypes.take(chosen, axis=1),
             effects=self.effects.traits(chosen) if self.effects else None,
-            genetic_values=None if self.genetic_values is None else self.genetic_values[:, chosen],
+            genetic_values=None if self.genetic_values is None else self.genetic_values.take(chosen, axis=1),
             facts=[self.facts[trait] for trait in chosen],
             described=self.described.traits(chosen) if self.described else None,
         )

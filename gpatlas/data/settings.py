@@ -95,6 +95,10 @@ class OwnDataSettings(Settings):
     max_missing: Float = Field(1.0, description="loci with a larger share of missing calls are left out", ge=0, le=1)
 
 
+class NewConfigSettings(OwnDataSettings):
+    """Write a config for your own files, ready to run, with what was found in them: individuals, loci, traits, groups."""
+
+
 class ImportPlinkSettings(OwnDataSettings):
     """Import genotypes from PLINK 1 files (.bed, .bim, .fam). They count allele A1, the fifth column of the .bim."""
 

@@ -44,7 +44,7 @@ def trait_names(phenotypes: Path, id_column: str | None = None, group_column: st
     return tuple(name for name in columns.values if name != group_column)
 
 
-def open_individuals(path: Path, id_column: str | None) -> "tuple[TextTable, Columns]":
+def open_individuals(path: Path, id_column: str | None) -> "tuple[TextTable, TableColumns]":
     """A table with a row per individual, and its columns. SourceError where it starts with an individual instead of column names."""
     table = TextTable.open(path)
     columns = table.columns(id_column)
@@ -99,7 +99,7 @@ class Person(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Columns:
+class TableColumns:
     """Where a table has the ids of its individuals and, in PLINK's form, of their families; `values`: its other columns, by name."""
 
     id: int
@@ -146,7 +146,7 @@ class TextTable:
                 raise SourceError(f"{self.path}, line {line}: has {len(fields)} fields, the header has {len(self.header)}")
             yield line, fields
 
-    def columns(self, id_column: str | None) -> Columns:
+    def columns(self, id_column: str | None) -> TableColumns:
         """Columns FID and IID hold the ids where there are both; else the column `id_column`, or the first, does."""
         repeated = [name for name, count in Counter(self.header).items() if count > 1]
         if repeated:
@@ -162,7 +162,7 @@ class TextTable:
             raise SourceError(f"{self.path}: has no column beside the ids; columns are separated by tabs, commas, semicolons or spaces")
         if "" in values:
             raise SourceError(f"{self.path}, line 1: column {values[''] + 1} has no name")
-        return Columns(own, family, values)
+        return TableColumns(own, family, values)
 
 
 def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,6 +1,7 @@
-"""The stage that draws a figure from the collected table alone; every label, V_A/V_G and ceiling is computed from it."""
+"""The stage that draws a figure from the collected tables alone; every label, V_A/V_G and ceiling is computed from them."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.layout import STYLE
-from gpatlas.figures.rows import read_table
+from gpatlas.figures.rows import Beside, nothing_beside, read_beside, read_table
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.figures.words import listed
 from gpatlas.progress import Progress
@@ -27,15 +28,21 @@ def run(settings: FigureSettings, source: Path, out: Path, progress: Progress) -
         raise ValueError(f"--out: {out.name!r} names no format of a figure; end it in {listed(FORMATS)}")
     try:
         table = read_table(source)
-        figure = draw(settings.figure, table, settings.further_models, settings.experiment)
+        figure = draw(settings.figure, table, settings.further_models, settings.experiment, partial(read_beside, source))
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
     figure.savefig(out, dpi=settings.dpi, bbox_inches="tight", pad_inches=0.15)
     progress(1, 1, figure=settings.figure, rows=len(table))
 
 
-def draw(figure: str, table: pd.DataFrame, further_models: Sequence[str] = (), experiment: str | None = None) -> Figure:
+def draw(
+    figure: str,
+    table: pd.DataFrame,
+    further_models: Sequence[str] = (),
+    experiment: str | None = None,
+    beside: Beside = nothing_beside,
+) -> Figure:
     """A figure of FIGURES; arguments and errors are those of `points_of`."""
-    points = points_of(figure, table, further_models, experiment)
+    points = points_of(figure, table, further_models, experiment, beside)
     with matplotlib.rc_context(STYLE):
         return chart_of(figure).draw(points)

@@ -181,17 +181,23 @@ def legend(figure: Figure, entries: list[tuple[str, Any]], title: str, below: bo
 
 
 def finish(figure: Figure, rows: pd.DataFrame, cell: list[str], *facts: str) -> Figure:
-    """Say below the figure where the data come from, and fix the layout: a legend outside would move when saved in a tight box.
+    """`sign` the figure with where the data come from.
 
     `cell`: the columns within whose values the replicates are counted.
     """
     replicates = rows.groupby(cell)["replicate"].nunique()
     counts = " to ".join(str(count) for count in sorted({replicates.min(), replicates.max()}))
     origin = [f"{name}: {', '.join(sorted(rows[name].astype(str).unique()))}" for name in ("protocol", "simulator")]
-    text = " · ".join([*origin, f"{counts} replicate{'s' if replicates.max() > 1 else ''}", *facts])
+    return sign(figure, [*origin, f"{counts} replicate{'s' if replicates.max() > 1 else ''}", *facts])
+
+
+def sign(figure: Figure, facts: list[str]) -> Figure:
+    """Say these facts below the figure, and fix the layout: a legend outside would move when saved in a tight box."""
     layout: Any = figure.get_layout_engine()
     layout.execute(figure)
     figure.set_layout_engine("none")
-    figure.legends[0].set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
-    figure.text(0.01, 0, textwrap.fill(text, round(15 * figure.get_figwidth())), va="top", fontsize=8.5, color=MUTED)
+    for found in figure.legends:
+        found.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
+    text = textwrap.fill(" · ".join(facts), round(15 * figure.get_figwidth()))
+    figure.text(0.01, 0, text, va="top", fontsize=8.5, color=MUTED)
     return figure

@@ -34,8 +34,7 @@ from gpatlas.figures.layout import (
     unseen,
 )
 from gpatlas.figures.rows import linear_share, rows_of, shares_of, with_pairs_per_individual, with_share
-from gpatlas.figures.words import as_r, course, defined, title_of
-from gpatlas.models.registry import titles
+from gpatlas.figures.words import as_r, by_registry, course, defined, title_of
 
 COLUMNS = ["n_qtl", "h2", "v_a_over_v_g"]
 CLOSE = 0.01  # a mean r this near to the best counts as equal
@@ -76,9 +75,7 @@ def draw_accuracy(points: pd.DataFrame) -> Figure:
 
     Below, the model to pick: the simplest, the first in the registry, whose mean r is within CLOSE of the best.
     """
-    order = list(titles())
-    models = sorted(points["model"].unique(), key=lambda model: order.index(model) if model in order else len(order))
-    looks = looks_of({title_of(model): title_of(model) for model in models})
+    looks = looks_of({title_of(model): title_of(model) for model in by_registry(points["model"].unique())})
     figure, shown = _panels(points, "Accuracy by heritability and by QTL pairs per individual", R_LABEL)
     low = min(0.0, points["value"].min())
     figure.axes[0].set_ylim(low - 0.2 * (1 - low), 1.05)

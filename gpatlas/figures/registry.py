@@ -4,7 +4,12 @@ Everything else follows from an entry: what a config and a command may name, the
 report. Pure Python on purpose: the driver and the command line read it at start-up, without numpy.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
+
+WITH_EFFECTS = ("ridge", "pairwise")  # models that give every locus an additive effect
+Populations = Literal["simulated", "imported", "any"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,9 @@ class FigureEntry:
     """One figure. `chart`: "module:object" of its `gpatlas.figures.chart.Chart`, loaded when it is drawn.
 
     `experiment`: what it draws where no experiment is named. `models`: names of `gpatlas.models.registry.MODELS` without which it cannot
-    be drawn. `further_models`: whether it draws others beside them.
+    be drawn, `any_of`: one of these at least. `further_models`: whether it draws others beside them. `populations`: what it can draw;
+    'simulated' ones alone have truth, 'imported' ones alone named loci. `protocol`: the one that it needs. `beside`: tables
+    collected with the results that its points are made of.
     """
 
     name: str
@@ -21,6 +28,22 @@ class FigureEntry:
     models: tuple[str, ...]
     chart: str
     further_models: bool = False
+    any_of: tuple[str, ...] = ()
+    populations: Populations = "simulated"
+    protocol: str | None = None
+    beside: tuple[str, ...] = ()
+
+    def fault(self, models: Collection[str], populations: Populations, protocols: Collection[str]) -> str | None:
+        """Why it cannot be drawn of an experiment with these models and populations, fitted under these protocols."""
+        if self.populations not in ("any", populations):
+            return f"is of {self.populations} populations, and this experiment's are {populations}"
+        if missing := [model for model in self.models if model not in models]:
+            return f"needs the model {', '.join(missing)}, which is not among this experiment's models"
+        if self.any_of and not set(self.any_of) & set(models):
+            return f"needs one of the models {', '.join(self.any_of)}, and none is among this experiment's models"
+        if self.protocol and (others := sorted(set(protocols) - {self.protocol})):
+            return f"needs the protocol {self.protocol!r}, and this experiment has {', '.join(map(repr, others))}"
+        return None
 
     def name_for(self, experiment: str) -> str:
         """The name, with the experiment where that is not the usual one: no two figures of a run have the same."""
@@ -95,6 +118,48 @@ FIGURES: dict[str, FigureEntry] = {
             "limits",
             ("pairwise",),
             "gpatlas.figures.limits:SHARES_OF_PAIRS",
+        ),
+        FigureEntry(
+            "prediction",
+            "Prediction: r and R² of every model and trait",
+            "own",
+            (),
+            "gpatlas.figures.prediction:PREDICTION",
+            populations="any",
+            protocol="cross_validation",
+            beside=("predictions",),
+        ),
+        FigureEntry(
+            "observed",
+            "Observed against predicted: individuals that the fit never saw",
+            "own",
+            (),
+            "gpatlas.figures.observed:OBSERVED",
+            populations="any",
+            protocol="cross_validation",
+            beside=("predictions",),
+        ),
+        FigureEntry(
+            "heritability",
+            "Heritability: what the kernels explain, beside what is predicted",
+            "own",
+            (),
+            "gpatlas.figures.heritability:HERITABILITY",
+            any_of=("ridge", "egblup"),
+            populations="any",
+            protocol="cross_validation",
+            beside=("predictions",),
+        ),
+        FigureEntry(
+            "loci",
+            "Loci: additive effects and interacting pairs along the genome",
+            "own",
+            (),
+            "gpatlas.figures.loci:EFFECTS",
+            any_of=WITH_EFFECTS,
+            populations="imported",
+            protocol="cross_validation",
+            beside=("predictions", "loci", "pairs"),
         ),
     )
 }

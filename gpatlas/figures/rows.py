@@ -1,6 +1,6 @@
 """The rows of the collected table that the figures' points are made of: checked, paired by population, with what several figures need."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 
 from gpatlas.figures.words import listed
+from gpatlas.settings import beside
 
 POPULATION = ["scenario", "replicate", "trait"]
 ALWAYS = ["experiment", *POPULATION, "model", "n_individuals", "simulator", "protocol", "pearson_r"]
-NAMES = ["experiment", "scenario", "model", "simulator", "protocol"]
+NAMES = ["experiment", "scenario", "model", "simulator", "protocol", "trait_name", "counted_allele", "other_allele"]
+NAMES += [f"{name}{end}" for name in ("id", "chromosome") for end in ("", "_1", "_2")]
 POSITIVE = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
 NUMBERS = [*POSITIVE, "replicate", "pearson_r", "genetic_correlation", "rel_aa", "seed", "seconds", "pair_precision", "pair_recall"]
 
@@ -28,6 +30,33 @@ def read_table(source: Path | str) -> pd.DataFrame:
         if len(broken):
             raise ValueError(f"column {name!r} holds {broken.iloc[0]!r} in line {broken.index[0] + 2}, where a number belongs")
     return table.assign(**{str(name): names[name] for name in names})
+
+
+Beside = Callable[[str], pd.DataFrame]
+"""A table that was collected with another, by its name: predictions, loci, pairs. Empty where there is none."""
+
+
+def read_beside(source: Path | str, name: str) -> pd.DataFrame:
+    """The table `name` beside the collected table `source`; empty where there is none.
+
+    It is <source without .csv>.<name>.csv, or <name>.csv where results are published.
+    """
+    source = Path(source)
+    found = [path for path in (beside(source, name), source.with_name(f"{name}.csv")) if path.exists()]
+    return read_table(found[0]) if found else pd.DataFrame()
+
+
+def nothing_beside(name: str) -> pd.DataFrame:
+    """A Beside where there are no tables."""
+    return pd.DataFrame()
+
+
+def beside_rows(table: pd.DataFrame, name: str, experiment: str) -> pd.DataFrame:
+    """The rows of one experiment in the table `name`, which was collected with the results. ValueError where there are none."""
+    rows = table[table["experiment"] == experiment] if len(table) else table
+    if rows.empty:
+        raise ValueError(f"no {name} of experiment {experiment!r} beside the table, which protocol 'cross_validation' gives")
+    return rows
 
 
 def rows_of(table: pd.DataFrame, experiment: str, columns: Sequence[str], models: Sequence[str] = ()) -> pd.DataFrame:

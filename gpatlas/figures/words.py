@@ -1,5 +1,6 @@
 """Numbers, lists and models in words, for the sentences, labels and errors of the figures."""
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -17,6 +18,17 @@ def title_of(model: str) -> str:
 def name_in_text(model: str) -> str:
     """The title of a model as it stands in a sentence."""
     return MODELS[model].in_text or title_of(model) if model in MODELS else title_of(model)
+
+
+def by_registry(models: Iterable[Any]) -> list[Any]:
+    """In the order of the registry, the simplest first; those that it does not know come last."""
+    order = list(titles())
+    return sorted(models, key=lambda model: order.index(model) if model in order else len(order))
+
+
+def natural(text: Any) -> list[tuple[bool, int, str]]:
+    """A key that sorts names as a reader does: 2 before 10, 10 before X."""
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", str(text)) if part]
 
 
 def written(value: float, form: str) -> str:

@@ -13,7 +13,6 @@ from gpatlas.models.splits import Split
 if TYPE_CHECKING:
     import pandas as pd
 
-OF_ANY_MODEL = ("predictions", "loci")
 PLACES = ("id", "chromosome", "position")
 
 

@@ -38,7 +38,7 @@ def evaluate(model: Model, settings: FitSettings, population: Population, progre
     DatasetError where a simulated phenotype is missing, a phenotype is infinite, or a part has fewer than two individuals.
     """
     plan = plan_splits(model, settings, population)
-    _check(population, [split for _, splits in plan for split in splits])
+    _check(population, [split for _, splits in plan for split in splits], model.validates and settings.protocol != "paper")
     done, total = count(), sum(len(splits) for _, splits in plan)
     rows: list[Row] = []
     tables: list[dict[str, pd.DataFrame]] = []
@@ -190,7 +190,7 @@ def _joined(tables: "list[dict[str, pd.DataFrame]]", population: Population) -> 
     return {name: with_places(table, described) for name, table in joined.items()} if described else joined
 
 
-def _check(population: Population, splits: list[Split]) -> None:
+def _check(population: Population, splits: list[Split], validates: bool) -> None:
     fine = np.isfinite(population.phenotypes)
     broken = np.argwhere(~(fine | np.isnan(population.phenotypes)) if population.described else ~fine)
     if len(broken):
@@ -202,4 +202,9 @@ def _check(population: Population, splits: list[Split]) -> None:
         raise DatasetError(
             f"{population.name}: {population.n_individuals} individuals leave {n_train} to train on and {n_test} to test on; "
             "each must be at least 2"
+        )
+    if validates and not all(len(split.validation) for split in splits):
+        raise DatasetError(
+            f"{population.name}: {population.n_individuals} individuals leave none to choose by (early stopping) beside {n_train} to train "
+            f"on and {n_test} to test on; it takes more individuals with the trait, or more groups of them"
         )

@@ -139,7 +139,8 @@ class PairwiseSettings(PenaltySettings):
         n_terms, n_scanned = self.most_terms(n, m), min(n, self.max_scan_individuals)
         bits = n / 8 * (2 * m + 3 * n_terms)
         scan = 4 * n_scanned * (m + 256) + 2048 * m
-        return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms
+        background = 8 * (6 * min(n, m) ** 2 + 3 * n * min(n, m) + n * n_terms) + 8 * m * min(n, m)
+        return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms + background
 
 
 class LinearSgdSettings(NeuralSettings):
@@ -187,24 +188,24 @@ TUNED = (*NETWORKS, "optuna", "pandas")
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model("ridge", "ridge regression", 3, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
-        Model("egblup", "EG-BLUP", 2, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
+        Model("ridge", "ridge regression", 4, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
+        Model("egblup", "EG-BLUP", 3, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
         Model(
             "pairwise",
             "pairwise screening",
-            3,
+            4,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),
             judge="gpatlas.models.pairwise:judge",
             tables=("pairs",),
         ),
-        Model("linear_sgd", "linear model trained by SGD", 4, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
-        Model("mlp", "MLP", 4, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
+        Model("linear_sgd", "linear model trained by SGD", 5, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
+        Model("mlp", "MLP", 5, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
         Model(
             "pruned",
             "pruned models",
-            4,
+            5,
             PrunedSettings,
             "gpatlas.models.pruned:fit",
             TUNED,
@@ -217,9 +218,13 @@ MODELS: dict[str, Model] = {
 }
 
 
+# Of any model: the predictions of a cross-validation, and the effects of named loci.
+OF_ANY_MODEL = ("predictions", "loci")
+
+
 def further_tables() -> set[str]:
     """The further tables of all models."""
-    return {table for model in MODELS.values() for table in model.tables}
+    return {*OF_ANY_MODEL, *(table for model in MODELS.values() for table in model.tables)}
 
 
 def titles() -> dict[str, str]:

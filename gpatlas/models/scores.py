@@ -119,8 +119,9 @@ def cross_validated(predicted: Sequence[Predicted], of_fits: Sequence[dict[str, 
     pooled = [Predicted.pooled(predicted[start : start + n_folds]) for start in range(0, len(predicted), n_folds)]
     of_folds = summarise([by_trait(columns, n_traits) for columns in of_fits])
     of_repeats = summarise([by_trait({**score(one, constant), **moments(one)}, n_traits) for one in pooled])
+    spread = {f"{name}_sd" for name in WITH_SD}  # over folds, not over repeats
     return [
-        {**folds, **{name: value for name, value in repeats.items() if not name.endswith("_sd") or name not in folds or n_repeats == 1}}
+        {**folds, **{name: value for name, value in repeats.items() if name not in spread}}
         for folds, repeats in zip(of_folds, of_repeats, strict=True)
     ]
 

@@ -129,15 +129,17 @@ def _ridge_of_the_study(settings: RidgeSettings, traits: list[int], rows: Rows) 
 def ordered_split(n_individuals: int, protocol: str, validates: bool = True, groups: TextArray | None = None) -> Split:
     """The first 85 % train, the rest test; under 'holdout' the last 15 % of the former validate, under 'paper' the test part does.
 
-    The validation part is empty for a model that does not validate. `groups` stand together in the order of individuals: a cut
-    that would go through one moves behind it.
+    The validation part is empty for a model that does not validate. With `groups`, individuals follow the first of their group, and
+    a cut that would go through a group moves behind it.
     """
     n_train, n_validation, _ = split_sizes(n_individuals, protocol)
     fitted = n_train if protocol == "paper" else n_train + n_validation
     rows = np.arange(n_individuals)
     cuts = [n_train if validates and protocol != "paper" else fitted, fitted]
     if groups is not None:
-        starts = np.flatnonzero(np.append(groups[1:] != groups[:-1], True)) + 1
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+        rows = np.argsort(first[group], kind="stable")
+        starts = np.flatnonzero(np.append(groups[rows][1:] != groups[rows][:-1], True)) + 1
         cuts = [int(starts[starts >= cut].min()) for cut in cuts]
     train, validation, test = np.split(rows, cuts)
     return Split(train, test if validates and protocol == "paper" else validation, test)

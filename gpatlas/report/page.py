@@ -4,6 +4,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.registry import FIGURES
-from gpatlas.figures.rows import ALWAYS, POSITIVE, read_table
+from gpatlas.figures.rows import ALWAYS, POSITIVE, Beside, read_beside, read_table
 from gpatlas.figures.words import listed
 from gpatlas.progress import Progress
+from gpatlas.report.own import imports, own_sections, without_truth
 from gpatlas.report.published import compared
 from gpatlas.report.run_record import FigureFile, RunRecord, StageRecord
-from gpatlas.report.settings import ReportSettings
+from gpatlas.report.settings import COLLECTED_TABLES, ReportSettings
 from gpatlas.report.tables import page_table
 from gpatlas.report.timeline import clock, seconds_between, timeline
 from gpatlas.settings import build
 
-NEEDED = list(dict.fromkeys([*ALWAYS, *POSITIVE, "genetic_correlation", "rel_aa", "seed", "seconds"]))
+OF_ANY = [*ALWAYS, "n_loci", "n_traits", "seed", "seconds"]
+OF_SIMULATED = list(dict.fromkeys([*OF_ANY, *POSITIVE, "genetic_correlation", "rel_aa"]))
 QUANTITIES = {"pearson_r": "r", "gain": "gain in r over ridge regression", "relative_gain": "relative gain over ridge regression"}
 SCENARIO = ["n_individuals", "n_loci", "n_qtl", "n_traits", "qtl_pairs", "genetic_correlation", "h2"]
 
@@ -38,7 +41,8 @@ def run(settings: ReportSettings, source: Path, out: Path, progress: Progress) -
         raise ValueError(f"{source}: not the record of a run: {error}") from error
     try:
         table = read_table(record.results)
-        if absent := [name for name in NEEDED if name not in table]:
+        needed = OF_ANY if "simulator" in table and without_truth(table).all() else OF_SIMULATED
+        if absent := [name for name in needed if name not in table]:
             raise ValueError(f"no column {listed(absent)}; the table has {listed(table.columns)}")
         page = render(record, table, settings)
     except ValueError as error:
@@ -52,14 +56,19 @@ def render(record: RunRecord, table: pd.DataFrame, settings: ReportSettings) -> 
     environment = Environment(
         autoescape=True, loader=PackageLoader("gpatlas.report", ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    own, beside = without_truth(table), cache(partial(read_beside, record.results))
+    simulated = table[~own]
     return environment.get_template("report.html").render(
         run=record,
         facts=_facts(record, table),
-        figures=[_figure(figure, table) for figure in record.figures],
-        models=page_table(_models(table), "r of every model over traits and replicates"),
+        figures=[_figure(figure, table, beside) for figure in record.figures],
+        models=page_table(_models(simulated), "r of every model over traits and replicates") if len(simulated) else None,
+        own=own_sections(table[own], beside),
+        imports=imports(record),
+        tables_beside=[name for name in COLLECTED_TABLES if len(beside(name))],
         everything=page_table(table, "the collected table", heads={}) if len(table) <= settings.max_rows else None,
         n_rows=len(table),
-        **_beside_the_study(table),
+        **(_beside_the_study(simulated) if len(simulated) else {"published": None, "distances": []}),
         grid=page_table(_grid(record, table), "the grid: scenarios, and the stages behind them"),
         **_cost(record, settings.n_slowest),
         protocols=sorted(table["protocol"].unique()),
@@ -84,17 +93,18 @@ def _facts(record: RunRecord, table: pd.DataFrame) -> dict[str, str]:
     return facts | ({"largest memory": f"{max(memory):,.0f} MB"} if memory else {})
 
 
-def _figure(figure: FigureFile, table: pd.DataFrame) -> dict[str, Any]:
+def _figure(figure: FigureFile, table: pd.DataFrame, beside: Beside) -> dict[str, Any]:
     chart, entry = chart_of(figure.figure), FIGURES[figure.figure]
     title = entry.title_for(figure.drawn)
-    points, png = points_of(figure.figure, table, figure.further_models, figure.drawn), Path(figure.path).read_bytes()
+    points, png = points_of(figure.figure, table, figure.further_models, figure.drawn, beside), Path(figure.path).read_bytes()
+    shown = chart.value if chart.rows else f"{chart.value}; mean, standard deviation, number"
     return {
         "name": entry.name_for(figure.drawn),
         "title": title,
         "sentence": chart.say(points),
         "png": base64.b64encode(png).decode(),
         "width": int.from_bytes(png[16:20]) // 2,  # of its pixels, as PNG's header says: they are drawn two to one
-        "table": page_table(chart.summary(points), f"{title.partition(':')[0]}: {chart.value}; mean, standard deviation, number"),
+        "table": page_table(chart.summary(points), f"{title.partition(':')[0]}: {shown}"),
     }
 
 
@@ -131,12 +141,17 @@ def _distance(quantity: str, differences: "pd.Series[float]") -> str:
 def _grid(record: RunRecord, table: pd.DataFrame) -> pd.DataFrame:
     """A row per combination of parameters: its replicates, and how many of its stages ran and were reused."""
     scenarios = table.drop_duplicates(["experiment", "scenario"]).drop(columns="seconds")
-    own = scenarios["n_trait_groups"] == scenarios["n_traits"]
-    scenarios = scenarios.assign(
-        folder=scenarios["experiment"] + "/" + scenarios["scenario"], qtl_pairs=own.map({True: "own", False: "shared"})
-    )
-    stages = _stages(record).groupby("folder")[["ran", "reused", "seconds"]].sum()
-    groups = scenarios.join(stages, on="folder").groupby(["experiment", *SCENARIO], dropna=False, sort=False)
+    scenarios = scenarios.assign(folder=scenarios["experiment"] + "/" + scenarios["scenario"])
+    if "n_trait_groups" in scenarios:
+        own = scenarios["n_trait_groups"] == scenarios["n_traits"]
+        scenarios["qtl_pairs"] = own.map({True: "own", False: "shared"}).where(scenarios["n_trait_groups"].notna())
+    stages = _stages(record)
+    population = stages["folder"].str.split("/").str[:2].str.join("/")  # a fit of some traits has a folder of its own in that
+    stages = stages.groupby(population)[["ran", "reused", "seconds"]].sum()
+    names = [name for name in SCENARIO if name in scenarios]
+    if without_truth(table).any():
+        names.insert(0, "scenario")
+    groups = scenarios.join(stages, on="folder").groupby(["experiment", *names], dropna=False, sort=False)
     return groups.agg(
         replicates=("replicate", "nunique"), ran=("ran", "sum"), reused=("reused", "sum"), seconds=("seconds", "sum")
     ).reset_index()

@@ -14,7 +14,7 @@ from gpatlas.settings import Settings, nearest
 
 class StageRecord(Settings):
     """A finished stage. `folder`: experiment/scenario; `name`: the model, or the stage's own; `started`: ISO 8601; `image`: its id, in a
-    container; `session`: of the driver that ran it."""
+    container; `session`: of the driver that ran it; `report`: what an importer joined and left out."""
 
     folder: str
     name: str
@@ -24,6 +24,7 @@ class StageRecord(Settings):
     session: str
     image: str | None = None
     versions: dict[str, str] = {}
+    report: dict[str, Any] = {}
 
 
 class MissingStage(Settings):

@@ -6,9 +6,12 @@ from pydantic import Field
 
 from gpatlas.settings import Int, Positive, Settings
 
+# What is gathered beside the results: predictions of a cross-validation; of imported populations also named loci and pairs.
+COLLECTED_TABLES = ("predictions", "loci", "pairs")
+
 
 class CollectSettings(Settings):
-    """Gathers the tables of all fits, as a manifest lists them, into one tidy table."""
+    """Gathers the tables of all fits, as a manifest lists them, into one tidy table, and the tables beside them likewise."""
 
 
 class ReportSettings(Settings):

@@ -8,6 +8,7 @@ import pandas as pd
 from gpatlas.figures.words import written
 
 COUNT, R, SECONDS = ",.0f", ".3f", ",.1f"
+INTERVAL = {f"{name} {end}": (f"{name} {words}", R) for name in ("r", "R²") for end, words in (("low", "from"), ("high", "to"))}
 HEADS: dict[str, tuple[str, str]] = {
     "level": ("of", ""),
     "h2": ("heritability", "g"),
@@ -31,6 +32,40 @@ HEADS: dict[str, tuple[str, str]] = {
     "median": ("median seconds", SECONDS),
     "longest": ("longest, seconds", SECONDS),
     "memory": ("peak memory, MB", COUNT),
+    "label": ("trait", ""),
+    "r": ("r", R),
+    "R²": ("R²", R),
+    **INTERVAL,
+    "pearson_r": ("r", R),
+    "r_squared": ("R²", R),
+    "pearson_r_adjusted": ("r, adjusted", R),
+    "r_squared_adjusted": ("R², adjusted", R),
+    "covariates_r_squared": ("R² of covariates", R),
+    "pick": ("pick", ""),
+    "over_pick": ("best − pick", "+.3f"),
+    "over_pick_low": ("from", "+.3f"),
+    "over_pick_high": ("to", "+.3f"),
+    "over_ridge": ("best − ridge", "+.3f"),
+    "over_ridge_low": ("from", "+.3f"),
+    "over_ridge_high": ("to", "+.3f"),
+    "over_ridge_verdict": ("against ridge", ""),
+    "other": ("other model", ""),
+    "difference_of_models": ("other − model", "+.3f"),
+    "value": ("value", R),
+    "low": ("from", R),
+    "high": ("to", R),
+    "standard_error": ("standard error", R),
+    "slope": ("slope", R),
+    "genomic_h2": ("heritability", R),
+    "genomic_h2_se": ("standard error", R),
+    "position": ("position", COUNT),
+    **{f"{name}_{end}": (f"{name} {end}", form) for end in (1, 2) for name, form in (("id", ""), ("chromosome", ""), ("position", COUNT))},
+    "counted_allele": ("counted allele", ""),
+    "other_allele": ("other allele", ""),
+    "effect": ("effect", ".4g"),
+    "effect_sd": ("effect sd", ".2g"),
+    "found": ("fits that find it", COUNT),
+    "n_fits": ("of fits", COUNT),
 }
 
 

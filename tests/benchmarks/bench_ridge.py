@@ -35,7 +35,7 @@ def against_study(data: Path, n: int, m: int, n_traits: int, repeats: int) -> di
     memory = simulated_and_fitted(data, n, m, n_traits).peak_memory_mb
     with Dataset(data) as opened:
         alleles, phenotypes = opened.genotypes().counts().astype(np.int64), opened.phenotypes()
-        split, n_fits = random_splits(n, 1, np.random.default_rng(1))[0], SETTINGS.n_splits * n_traits
+        split, n_fits = random_splits(np.arange(n), 1, np.random.default_rng(1))[0], SETTINGS.n_splits * n_traits
 
         def ours() -> float:
             return seconds(lambda: evaluate(MODELS["ridge"], SETTINGS, opened.population(), Progress("bench", lines=False)))

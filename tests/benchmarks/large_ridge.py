@@ -12,6 +12,7 @@ from measure import seconds
 
 from gpatlas.data.genotypes import Genotypes
 from gpatlas.models import ridge
+from gpatlas.models.encoder import Encoder
 from gpatlas.models.registry import RidgeSettings
 
 
@@ -20,9 +21,9 @@ def estimate(n: int, m: int, n_traits: int, part: int) -> float:
     everyone = Genotypes(random.integers(0, 256, (n, -(-m // 8)), dtype=np.uint8), m)
     some, target = everyone.rows(slice(part)), random.standard_normal((part, n_traits))
     target -= target.mean(axis=0)
-    counting = seconds(lambda: ridge._count((alleles for _, alleles in some.blocks(ridge.GRAM_BLOCK)), m))
+    counting = seconds(lambda: ridge._gram((alleles for _, alleles in some.blocks(ridge.GRAM_BLOCK)), m))
     started = time.perf_counter()
-    components = ridge.decompose(some)
+    components = ridge.decompose(Encoder.fit(some).encode(some))
     eigenvectors = time.perf_counter() - started - counting
     projected = components.project(target)
     judging = seconds(lambda: ridge.leave_one_out(components, projected, target, ridge.penalties(RidgeSettings())))

@@ -93,7 +93,7 @@ def test_help_lists_every_stage(capsys: pytest.CaptureFixture[str]) -> None:
     assert command("--help") == 0
     text = capsys.readouterr().out
     _, _, commands = text.partition("Commands:\n")
-    assert re.findall(r"^  ([a-z][a-z-]+) ", commands, re.MULTILINE) == sorted(STAGES)
+    assert re.findall(r"^  ([a-z][a-z-]+) ", commands, re.MULTILINE) == sorted([*STAGES, "new-config"])
 
 
 def test_help_tells_defaults(capsys: pytest.CaptureFixture[str]) -> None:

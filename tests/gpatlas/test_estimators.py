@@ -96,7 +96,7 @@ def test_every_model_has_one() -> None:
 def test_parameters_are_the_models_settings_without_those_of_splits(name: str) -> None:
     fields = CLASSES[name].model.settings.model_fields
     estimator = CLASSES[name]()
-    assert set(estimator.get_params()) == set(fields) - {"protocol", "n_splits", "splits"}
+    assert set(estimator.get_params()) == set(fields) - {"protocol", "n_splits", "splits", "n_folds", "n_repeats", "traits"}
     assert all(value == fields[field].default for field, value in estimator.get_params().items())
     for field, value in QUICK[name].items():
         assert clone(CLASSES[name](**QUICK[name])).get_params()[field] == value
@@ -105,11 +105,42 @@ def test_parameters_are_the_models_settings_without_those_of_splits(name: str) -
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_alleles_are_0_and_1(name: str) -> None:
+def test_values_are_counts_of_alleles(name: str) -> None:
     alleles, trait = alleles_and_trait(20)
-    alleles[3, 5] = 2
-    with pytest.raises(ValueError, match=r"^X\[3, 5\] is 2: every value must be an allele, 0 or 1$"):
+    alleles[3, 5] = 3
+    with pytest.raises(
+        ValueError, match=r"^X\[3, 5\] is 3: every value must be a count of alleles, 0, 1 or NaN, as in the X that was fitted$"
+    ):
         CLASSES[name](**QUICK[name]).fit(alleles, trait)
+    alleles[7, 0] = 2
+    with pytest.raises(ValueError, match=r"^X\[3, 5\] is 3: every value must be a count of alleles, 0, 1, 2 or NaN$"):
+        CLASSES[name](**QUICK[name]).fit(alleles, trait)
+
+
+def test_a_count_of_2_is_not_predicted_by_a_fit_of_0_and_1() -> None:
+    alleles, trait = alleles_and_trait(20)
+    ridge = gpatlas.Ridge().fit(alleles, trait)
+    alleles[3, 5] = 2
+    with pytest.raises(
+        ValueError, match=r"^X\[3, 5\] is 2: every value must be a count of alleles, 0, 1 or NaN, as in the X that was fitted$"
+    ):
+        ridge.predict(alleles)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_diploids_with_missing_calls(name: str) -> None:
+    """Coefficients are per counted allele; a missing call is the training mean to ridge, wherever it is predicted."""
+    alleles, _ = alleles_and_trait(300)
+    other, _ = alleles_and_trait(600)
+    counts = (alleles + other[300:]).astype(float)
+    trait = 170 + 10 * counts[:, 0] + np.random.default_rng(2).standard_normal(300)
+    counts[::7, 3] = np.nan
+    estimator = CLASSES[name](**QUICK[name], threads=1).fit(counts, trait)
+    assert np.isfinite(estimator.predict(counts)).all()
+    if name in ("Ridge", "Pairwise"):
+        assert estimator.coef_[0] == pytest.approx(10, abs=0.5)
+        change = estimator.predict(counts[:1]) - estimator.predict(np.where(np.arange(12) == 3, 0, counts[:1]))
+        assert change == pytest.approx(estimator.coef_[3] * np.nanmean(counts[:, 3]), abs=1e-6)
 
 
 def test_settings_are_checked_when_it_is_fitted() -> None:

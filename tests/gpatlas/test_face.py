@@ -90,7 +90,7 @@ def test_what_is_wrong_is_said_before_any_fit(models: object, message: str, monk
 
 
 def test_unknown_protocol() -> None:
-    with pytest.raises(SettingsError, match=r"ridge\.protocol: must be 'holdout' or 'paper', got 'loocv'"):
+    with pytest.raises(SettingsError, match=r"ridge\.protocol: must be 'holdout', 'paper' or 'cross_validation', got 'loocv'"):
         gpatlas.compare(gpatlas.simulate(**SMALL), ["ridge"], "loocv")
 
 

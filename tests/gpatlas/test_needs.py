@@ -1,12 +1,13 @@
 """What a stage asks of the machine, and what it is given."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from gpatlas.data.settings import ImportSettings, SimulateSettings
+from gpatlas.data.settings import ImportPlinkSettings, ImportSettings, SimulateSettings
 from gpatlas.models.registry import MlpSettings, RidgeSettings
-from gpatlas.needs import Needs, needs
+from gpatlas.needs import Needs, memory_bytes, needs
 from gpatlas.settings import Size
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES
 from pipeline import machine
@@ -49,3 +50,13 @@ def test_a_stage_gets_what_there_is() -> None:
     assert machine.fitted(Needs(4, 64, 1), memory_gb=0) == Needs(2, 8, 0)
     assert machine.fitted(Needs(1, 1, 0), memory_gb=0) == Needs(1, 1, 0)
     assert machine.fitted(Needs(1, 1, 0), memory_gb=4) == Needs(1, 4, 0)
+
+
+def test_two_bits_take_twice_the_memory_of_one() -> None:
+    one, two = (memory_bytes(STAGES["fit-ridge"], RidgeSettings(), Size(1000, 46, 5, bits)) for bits in (1, 2))
+    assert two - one == 3 * 1000 * 46 / 8
+
+
+def test_an_import_streams() -> None:
+    settings = ImportPlinkSettings(phenotypes=Path("p.tsv"))
+    assert memory_bytes(STAGES["import-plink"], settings, Size(100_000, 50_000, 1, 2)) < 2e9

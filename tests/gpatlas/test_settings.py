@@ -20,11 +20,12 @@ from gpatlas.stages import STAGES
 
 SIMULATE_KEYS = "block_size, genetic_correlation, h2, independent, n_individuals, n_loci, n_qtl, n_traits, rel_aa, seed"
 MLP_KEYS = (
-    "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_trials, patience, precision, protocol, "
-    "prune_trials, reuse_trials, seed, threads, tune, weight_decay"
+    "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_folds, n_repeats, n_trials, patience, "
+    "precision, protocol, prune_trials, reuse_trials, seed, threads, traits, tune, weight_decay"
 )
 RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 ROOM = "so that there is room for pairs"
+OF_FOLDS = {"n_folds": 10, "n_repeats": 1, "traits": None}
 ONE_GROUP = {"rel_aa": (1.0,), "n_traits": 10}
 
 FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
@@ -70,7 +71,7 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (ImportSettings, {}, "scenario: is required"),
     (FigureSettings, {"figure": "1a", "dpi": 49}, "dpi: must be greater than or equal to 50, got 49"),
     (FigureSettings, {"figure": "1a", "dpi": 1201}, "dpi: must be less than or equal to 1200, got 1201"),
-    (RidgeSettings, {"protocol": "papers"}, "protocol: must be 'holdout' or 'paper', got 'papers'"),
+    (RidgeSettings, {"protocol": "papers"}, "protocol: must be 'holdout', 'paper' or 'cross_validation', got 'papers'"),
     (RidgeSettings, {"threads": 0}, "threads: must be greater than or equal to 1, got 0"),
     (
         RidgeSettings,
@@ -155,6 +156,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "fit-ridge": {
         "protocol": "paper",
+        **OF_FOLDS,
         "seed": 1,
         "threads": None,
         "n_splits": 10,
@@ -165,6 +167,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "fit-mlp": {
         "protocol": "paper",
+        **OF_FOLDS,
         "seed": 1,
         "threads": None,
         "learning_rate": 0.01,
@@ -184,6 +187,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "fit-pruned": {
         "protocol": "paper",
+        **OF_FOLDS,
         "seed": 1,
         "threads": None,
         "learning_rate": 0.01,
@@ -210,6 +214,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "fit-linear-sgd": {
         "protocol": "paper",
+        **OF_FOLDS,
         "seed": 1,
         "threads": None,
         "learning_rate": 0.1,

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from gpatlas.data.settings import ImportSettings, SimulateSettings
+from gpatlas.settings import build
 from pipeline.config import load_config
 from pipeline.faults import ConfigError
 
@@ -52,7 +53,10 @@ def changed(key: str, value: Any) -> dict[str, Any]:
 def test_shipped_configs_are_valid(path: Path) -> None:
     config = load_config(path)
     assert config.name == path.stem
-    assert config.scenarios
+    assert config.populations
+    if config.own:
+        assert {figure for _, figure in config.figures} == {"prediction", "observed", "heritability", "loci"}
+        return
     expected = {"1a", "1b", "accessory_mlp", "accessory_linear", "s1"} | (set() if path.stem == "alphasimr" else {"2", "3"})
     expected |= {"4", "5"} if path.stem in ("demo", "reduced", "test") else set()
     assert {figure for _, figure in config.figures} == expected
@@ -177,16 +181,16 @@ def test_any_experiment_may_draw_a_figure_whose_models_it_has(tmp_path: Path) ->
 def test_import_checks_sizes_of_the_files() -> None:
     config = load_config(CONFIGS / "alphasimr.yaml")
     assert config.stage.name == "import-alphasimr"
-    assert config.data_settings(config.scenarios[2]) == ImportSettings(
-        scenario="qhaplo_90qtl_1000n_rep1", n_individuals=1000, n_loci=90, n_qtl=90, rel_aa=(0, 0.1, 0.5, 1, 3), h2=0.999
-    )
+    sizes = {"n_individuals": 1000, "n_loci": 90, "n_qtl": 90}
+    expected = ImportSettings(scenario="qhaplo_90qtl_1000n_rep1", **sizes, rel_aa=(0, 0.1, 0.5, 1, 3), h2=0.999)
+    assert build(ImportSettings, config.data(config.scenarios[2]).settings) == expected
 
 
 def test_the_h2_of_imported_files_is_theirs_where_the_config_has_none(tmp_path: Path) -> None:
     (tmp_path / "data.tar").touch()
     content = {**changed(f"{S}.simulation", {"rel_aa": [0, 1]}), "simulator": "import", "source": "data.tar"}
     config = load_config(write(tmp_path, content))
-    assert {config.data_settings(scenario).identity()["h2"] for scenario in config.scenarios} == {None}
+    assert all("h2" not in config.data(scenario).settings for scenario in config.scenarios)
 
 
 def test_numbers_in_exponent_form(tmp_path: Path) -> None:
@@ -196,7 +200,7 @@ def test_numbers_in_exponent_form(tmp_path: Path) -> None:
 
 FAULTS = [
     ("protocl", "paper", "protocl: unknown key, did you mean 'protocol'? (allowed: device, experiments, "),
-    ("protocol", "both", "protocol: must be 'holdout' or 'paper', got 'both'"),
+    ("protocol", "both", "protocol: must be 'holdout', 'paper' or 'cross_validation', got 'both'"),
     ("device", "gpu", "device: must be 'auto', 'cpu' or 'cuda', got 'gpu'"),
     ("threads", 0, "threads: must be greater than or equal to 1, got 0"),
     ("threads", "two", "threads: must be a valid integer, got 'two'"),
@@ -205,18 +209,20 @@ FAULTS = [
     ("memory_gb", -1, "memory_gb: must be greater than or equal to 0, got -1"),
     ("simulator", "import", "source: is required with simulator 'import'"),
     ("source", "data", "source: goes with simulator 'import', not 'native'"),
+    ("n_folds", 5, "n_folds: goes with protocol 'cross_validation', which no experiment has"),
+    (f"{S}.n_repeats", 5, f"{S}.n_repeats: goes with protocol 'cross_validation', not 'holdout'"),
     ("experiments", {}, "experiments: Dictionary must have at least 1 item"),
     ("experiments", ..., "experiments: is required"),
     (
         S,
         None,
-        "experiments.scaling: must be a mapping with the keys scenario, simulation, grid, models, protocol, figures, ",
+        "experiments.scaling: must be a mapping with the keys data, or scenario, simulation, grid, models, protocol, n_folds, ",
     ),
     ("experiments.collected", {}, "experiments.collected: 'collected' is the store's own name, give the experiment another"),
     ("memory_gb", 2**63, "memory_gb: must be a number between -2^63 and 2^63"),
     ("threads", math.nan, "threads: must be a finite number, got nan"),
     (f"{S}.grid", [], f"{S}.grid: List must have at least 1 item"),
-    (f"{S}.protocol", "both", f"{S}.protocol: must be 'holdout' or 'paper', got 'both'"),
+    (f"{S}.protocol", "both", f"{S}.protocol: must be 'holdout', 'paper' or 'cross_validation', got 'both'"),
     (f"{S}.modells", {}, f"{S}.modells: unknown key, did you mean 'models'?"),
     (f"{S}.scenario", "rep{replicat}", f"{S}.scenario: unknown parameter 'replicat' in 'rep{{replicat}}', did you mean 'replicate'?"),
     (f"{S}.scenario", "rep{replicate", f"{S}.scenario: expected '}}' before end of string, got 'rep{{replicate'"),
@@ -287,7 +293,13 @@ FAULTS = [
     (f"{S}.models.mlp.learning_rate", -1, f"{S}.models.mlp.learning_rate: must be greater than 0, got -1"),
     (f"{S}.models.mlp.seed", 3, f"{S}.models.mlp.seed: is the replicate number; choose replicates in the grid"),
     (f"{S}.models.mlp.max_n_individuals", "many", f"{S}.models.mlp.max_n_individuals: must be a whole number, got 'many'"),
-    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1)"),
+    (f"{S}.figures", ["1c"], f"{S}.figures.0: '1c' is no figure (allowed: 1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, "),
+    (f"{S}.figures", ["loci"], f"{S}.figures.0: figure 'loci' is of imported populations, and this experiment's are simulated"),
+    (
+        f"{S}.figures",
+        ["observed"],
+        f"{S}.figures.0: figure 'observed' needs the protocol 'cross_validation', and this experiment has 'holdout'",
+    ),
     (f"{S}.figures", ["2"], f"{S}.figures.0: figure '2' needs the model pruned, which is not among this experiment's models"),
     (f"{S}.further_models", ["ridge", "lassso"], f"{S}.further_models.1: 'lassso' is no model, did you mean 'lasso'? (allowed: egblup, "),
     (

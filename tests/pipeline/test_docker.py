@@ -117,6 +117,19 @@ def test_files_from_outside_the_results_are_imported(tmp_path: Path, gpu_image: 
     assert len(table(tmp_path / "results", "study")) == 5
 
 
+def test_a_user_s_own_files_are_imported(tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]]) -> None:
+    for path in (PROJECT / "tests" / "data" / "own").glob("own.*"):
+        shutil.copy(path, tmp_path)
+    data = {"genotypes": "own.bed", "phenotypes": "own.pheno.tsv", "covariates": "own.covariates.tsv", "group_column": "family"}
+    experiment = {"data": {**data, "traits": ["height"]}, "models": {"ridge": None}}
+    code, output = run(
+        write_study(tmp_path / "study.yaml", {"n_folds": 5, "experiments": {"own": experiment}}), tmp_path / "results", *IN_DOCKER
+    )
+    assert code == 0, output
+    assert table(tmp_path / "results", "study")["trait_name"].tolist() == ["height"]
+    assert len(pd.read_csv(tmp_path / "results" / "study" / "predictions.csv")) == 288
+
+
 def r_has_alphasimr() -> bool:
     packages = ["Rscript", "-e", "library(AlphaSimR); library(hdf5r)"]
     return bool(shutil.which("Rscript")) and not subprocess.run(packages, capture_output=True).returncode
@@ -136,7 +149,8 @@ def test_alphasimr_gives_the_study_s_own_results(
     code, output = run(write_study(tmp_path / "made.yaml", study), tmp_path / "results", *LOCAL, "--runner", runner)
     assert code == 0, output
     archive = PROJECT / "tests" / "data" / "alphasimr_scaling_input.tar.xz"
-    study |= {"simulator": "import", "source": str(archive)}
+    given = {**experiment, "simulation": {"h2": 0.999}}  # left out, it would be estimated
+    study |= {"simulator": "import", "source": str(archive), "experiments": {"scaling": given}}
     assert run(write_study(tmp_path / "imported.yaml", study), tmp_path / "results")[0] == 0
     made, imported = (table(tmp_path / "results", name) for name in ("made", "imported"))
     assert len(made) == 10

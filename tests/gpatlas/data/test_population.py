@@ -40,21 +40,22 @@ def test_all_of_a_file(source: Path, population: Population) -> None:
     assert repr(population) == f"Population({source}: 30 individuals, 12 loci, 3 traits)"
 
 
-@pytest.mark.parametrize(("chosen", "numbers"), [(slice(None), [0, 1, 2]), (slice(1, 3), [1, 2]), (slice(2, 3), [2])])
-def test_some_of_the_traits(population: Population, chosen: slice, numbers: list[int]) -> None:
+@pytest.mark.parametrize("numbers", [[0, 1, 2], [1, 2], [2], [2, 0]])
+def test_some_of_the_traits(population: Population, numbers: list[int]) -> None:
     """Everything of a trait goes with it: its true effects give its genetic values."""
-    some = population.traits(chosen)
+    some = population.traits(numbers)
     assert (some.n_individuals, some.n_traits) == (30, len(numbers))
     assert some.phenotypes.tolist() == population.phenotypes[:, numbers].tolist()
     assert some.facts == [population.facts[number] for number in numbers]
     assert some.effects is not None
     assert some.genetic_values is not None
+    assert all(values.flags.c_contiguous for values in (some.phenotypes, some.genetic_values, some.effects.additive)), "sums stay"
     additive, epistatic = some.effects.parts(some.genotypes.packed)
     np.testing.assert_allclose(some.effects.intercept + additive + epistatic, some.genetic_values, atol=1e-12)
 
 
 def test_some_of_the_traits_of_a_population_without_a_truth(population: Population) -> None:
-    some = replace(population, effects=None, genetic_values=None).traits(slice(1, 2))
+    some = replace(population, effects=None, genetic_values=None).traits([1])
     assert some.effects is None
     assert some.genetic_values is None
     assert some.phenotypes.tolist() == population.phenotypes[:, 1:2].tolist()

@@ -3,12 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import TABLES, drawn, experiment_of, path, points
+from figure_tables import STUDY, TABLES, drawn, experiment_of, path, points
 
 from gpatlas.figures.curves import smooth
-from gpatlas.figures.registry import FIGURES
 
-PANELLED = [name for name in FIGURES if experiment_of(name) == "scaling" and name != "s1"]
+PANELLED = [name for name in STUDY if experiment_of(name) == "scaling" and name != "s1"]
 
 
 def test_smooth_meets_lone_means_and_ignores_missing_values() -> None:

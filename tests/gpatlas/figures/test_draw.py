@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from figure_tables import (
     REL_AA,
+    STUDY,
     TABLES,
     Saved,
     drawn,
@@ -22,11 +23,10 @@ from figure_tables import (
 from PIL import Image
 
 from gpatlas.figures.draw import draw, run
-from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.progress import Progress
 
-SCALING = [name for name in FIGURES if experiment_of(name) == "scaling"]
+SCALING = [name for name in STUDY if experiment_of(name) == "scaling"]
 PANELLED = [name for name in SCALING if name != "s1"]
 FURTHER = {"pairwise": "Pairwise screening", "egblup": "EG-BLUP"}
 
@@ -51,7 +51,7 @@ def test_nothing_overlaps_beside_further_models(figure: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", STUDY)
 def test_nothing_overlaps_in_the_saved_figure(figure: str, name: str) -> None:
     saved = Saved(drawn(figure, name))
     assert saved.legend.width > 20
@@ -105,13 +105,13 @@ def test_no_text_touches_another_whatever_the_sizes(figure: str, sizes: tuple[in
         ("study", "protocol: paper · simulator: native · {study} replicates · "),
     ],
 )
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", STUDY)
 def test_the_footer_says_where_the_data_come_from(figure: str, name: str, start: str) -> None:
     text = drawn(figure, name).texts[-1].get_text().replace("\n", " ")
     assert text.startswith(start.format(study=10 if figure in SCALING else 5))
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", STUDY)
 def test_other_experiments_change_nothing(figure: str) -> None:
     table = table_of(experiment_of(figure), "one population")
     both = pd.concat([table.assign(experiment="other", pearson_r=0.1), table])
@@ -119,7 +119,7 @@ def test_other_experiments_change_nothing(figure: str) -> None:
         assert {label: xy.tolist() for label, xy in points(alone).items()} == {label: xy.tolist() for label, xy in points(beside).items()}
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", STUDY)
 def test_run_writes_a_png_of_the_asked_resolution(figure: str, tmp_path: Path) -> None:
     table_of(experiment_of(figure), "one population").to_csv(tmp_path / "results.csv", index=False)
     stream = io.StringIO()
@@ -146,7 +146,7 @@ def test_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", STUDY)
 def test_a_figure_of_many_panels_is_wide(figure: str) -> None:
     width, height = drawn(figure, "study").get_size_inches()
     assert width > (5.5 if figure == "s1" else 12.5)
@@ -154,7 +154,7 @@ def test_a_figure_of_many_panels_is_wide(figure: str) -> None:
 
 
 def test_an_unknown_figure_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    allowed = "1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, s1"
+    allowed = "1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, heritability, loci, observed, prediction, s1"
     message = f"figure 'accessory_mpl' is not in FIGURES, did you mean 'accessory_mlp'? (allowed: {allowed})"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run(FigureSettings(figure="accessory_mpl"), tmp_path / "absent.csv", tmp_path / "out.png", Progress("figure"))

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import experiment_of, table_of
+from figure_tables import STUDY, experiment_of, table_of
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.draw import draw, run
-from gpatlas.figures.registry import FIGURES
-from gpatlas.figures.rows import ALWAYS, linear_share, read_table
+from gpatlas.figures.rows import ALWAYS, linear_share, nothing_beside, read_beside, read_table
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.progress import Progress
 
@@ -57,7 +56,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("how", "figure"), [both for both in itertools.product(FAULTS, FIGURES) if both != ("no model", "4")])
+@pytest.mark.parametrize(("how", "figure"), [both for both in itertools.product(FAULTS, STUDY) if both != ("no model", "4")])
 def test_a_table_that_lacks_something_is_an_error_that_says_what(figure: str, how: str, tmp_path: Path) -> None:
     source, experiment = tmp_path / "results.csv", experiment_of(figure)
     table = table_of(experiment, "one replicate")
@@ -128,6 +127,16 @@ def test_names_are_read_as_text(tmp_path: Path) -> None:
     assert list(table) == lines[0].split(",")
     assert table["trait"].tolist() == [1, 2]
     assert table["h2"].isna().tolist() == [True, False]
+
+
+def test_tables_beside_are_read_with_their_names_as_text(tmp_path: Path) -> None:
+    (tmp_path / "results.loci.csv").write_text("experiment,id,chromosome,trait_name,effect\nown,NA,01,1e3,0.5\n")
+    table = read_beside(tmp_path / "results.csv", "loci")
+    assert table.to_dict("records") == [{"experiment": "own", "id": "NA", "chromosome": "01", "trait_name": "1e3", "effect": 0.5}]
+    assert read_beside(tmp_path / "results.csv", "pairs").empty
+    (tmp_path / "pairs.csv").write_text("experiment\nown\n")
+    assert len(read_beside(tmp_path / "results.csv", "pairs")) == 1
+    assert nothing_beside("loci").empty
 
 
 def test_the_linear_share_is_that_of_the_best_fit_where_it_is_known() -> None:

@@ -6,15 +6,14 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import POPULATION, TABLES, FloatArray, drawn, experiment_of, line, path, points, table_of, with_further
+from figure_tables import POPULATION, STUDY, TABLES, FloatArray, drawn, experiment_of, line, path, points, table_of, with_further
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import AxLine
 
 from gpatlas.figures.draw import draw
-from gpatlas.figures.registry import FIGURES
 
-SCALING = [name for name in FIGURES if experiment_of(name) == "scaling"]
+SCALING = [name for name in STUDY if experiment_of(name) == "scaling"]
 PANELLED = [name for name in SCALING if name != "s1"]
 FURTHER = {"pairwise": "Pairwise screening", "egblup": "EG-BLUP"}
 

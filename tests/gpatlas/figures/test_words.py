@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from gpatlas.figures.words import as_percent, as_r, course, joined, listed, name_in_text, title_of, written
+from gpatlas.figures.words import as_percent, as_r, by_registry, course, joined, listed, name_in_text, natural, title_of, written
 from gpatlas.models.registry import titles
 
 
@@ -12,6 +12,14 @@ def test_models_are_called_as_the_registry_says() -> None:
     assert {name for name in titles() if name_in_text(name) != title_of(name)} == {"mlp"}
     assert (title_of("mlp"), name_in_text("mlp")) == ("MLP", "the MLP")
     assert (title_of("forest"), name_in_text("forest")) == ("forest", "forest")
+
+
+def test_models_stand_in_the_order_of_the_registry_and_unknown_ones_last() -> None:
+    assert by_registry(["forest", "mlp", "pairwise", "ridge"]) == ["ridge", "pairwise", "mlp", "forest"]
+
+
+def test_names_are_sorted_as_a_reader_does() -> None:
+    assert sorted(["10", "X", "2", "chr10", "chr9", ""], key=natural) == ["", "2", "10", "X", "chr9", "chr10"]
 
 
 @pytest.mark.parametrize(("value", "form", "text"), [(-0.001, "+.2f", "0.00"), (-0.5, ".1f", "−0.5"), (0.5, "+.0%", "+50%")])

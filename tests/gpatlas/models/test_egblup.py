@@ -19,6 +19,7 @@ from gpatlas.data.genotypes import Genotypes
 from gpatlas.models import egblup as egblup_module
 from gpatlas.models import ridge
 from gpatlas.models.egblup import EgblupFit, fit, relationships
+from gpatlas.models.encoder import Encoder
 from gpatlas.models.registry import EgblupSettings
 from gpatlas.models.scores import pearson_r
 from gpatlas.models.splits import ordered_split
@@ -57,7 +58,7 @@ def test_relationships_are_the_products_of_loci_and_of_pairs(monkeypatch: pytest
     monkeypatch.setattr(egblup_module, "LOCUS_BLOCK", 8)
     alleles, _ = population(N)
     mean = alleles[:30].mean(axis=0)
-    found = relationships(Genotypes.of(alleles[30:]), Genotypes.of(alleles[:30]), mean)
+    found = relationships(Genotypes.of(alleles[30:]), Genotypes.of(alleles[:30]), Encoder(mean))
     for kernel, mine, theirs in zip(found, columns(alleles[30:], mean), columns(alleles[:30], mean), strict=True):
         np.testing.assert_allclose(kernel, mine @ theirs.T, atol=1e-12)
 

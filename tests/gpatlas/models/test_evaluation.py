@@ -19,7 +19,7 @@ from gpatlas.models.evaluation import Evaluation, evaluate
 from gpatlas.models.registry import Model, RidgeSettings
 from gpatlas.models.scores import pearson_r
 from gpatlas.models.settings import FitSettings
-from gpatlas.models.splits import Split, random_splits
+from gpatlas.models.splits import Plan, random_splits
 
 PAPER, HOLDOUT = FitSettings(protocol="paper"), FitSettings(protocol="holdout")
 FACTS = ["n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "simulator", "genetic_correlation"]
@@ -42,7 +42,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Any:
         population: Population,
         *,
         judge: Any = None,
-        plan: list[tuple[slice, list[Split]]] | None = None,
+        plan: Plan | None = None,
         progress: FitProgress = QUIET,
     ) -> Evaluation:
         places = {"fit": fit, "judge": judge}
@@ -116,7 +116,7 @@ def test_fit_validates_on_the_test_part_under_paper(tmp_path: Path, judged: Any)
 
 def test_every_random_split_is_fitted_without_its_test_part(tmp_path: Path, judged: Any) -> None:
     population = simulated(tmp_path)
-    spy, splits = Spy(population), random_splits(40, 3, np.random.default_rng(1))
+    spy, splits = Spy(population), random_splits(np.arange(40), 3, np.random.default_rng(1))
     judged(spy, RidgeSettings(n_splits=3), population)
     assert spy.parts == [(split.train.tolist(), []) for split in splits]
     assert spy.predicted == [split.test.tolist() for split in splits]
@@ -147,7 +147,7 @@ def test_columns_and_facts_of_the_table(tmp_path: Path, judged: Any) -> None:
     wanted = pearson_r(population.phenotypes[34:], population.phenotypes[34:] ** 3)
     fit = ["protocol", "n_train", "n_test", "seed", "seconds"]
     own = ["penalty", "note"]
-    assert list(table) == ["model", "trait", "pearson_r", "effect_correlation", *MOMENTS, *own, *fit, *FACTS, *TRAIT_FACTS]
+    assert list(table) == ["model", "trait", "pearson_r", "r_squared", "effect_correlation", *MOMENTS, *own, *fit, *FACTS, *TRAIT_FACTS]
     assert table["model"].tolist() == ["spy", "spy"]
     assert table["trait"].tolist() == [1, 2]
     np.testing.assert_allclose(table["pearson_r"], wanted, rtol=1e-12)
@@ -189,8 +189,8 @@ def test_several_models_of_one_fit(tmp_path: Path, judged: Any) -> None:
 
 def test_several_models_over_several_splits(tmp_path: Path, judged: Any) -> None:
     """Each model's mean is over its own tables; the traits keep their numbers where only some are fitted."""
-    population, traits = simulated(tmp_path), slice(3, 5)
-    plan = [(traits, random_splits(40, 4, np.random.default_rng(1)))]
+    population, traits = simulated(tmp_path), [3, 4]
+    plan = [(traits, random_splits(np.arange(40), 4, np.random.default_rng(1)))]
     table = pd.DataFrame(judged(Twins(population.traits(traits)), PAPER, population, plan=plan).rows)
     assert table[["model", "trait"]].to_numpy().tolist() == [["cube", 4], ["cube", 5], ["opposite", 4], ["opposite", 5]]
     np.testing.assert_array_equal(table["penalty"], [2.5, 2.5, np.nan, np.nan])
@@ -217,8 +217,8 @@ def test_progress_of_several_fits_is_one(tmp_path: Path, judged: Any) -> None:
             progress(step, 3, loss=step)
         return {"spy": Fitted(lambda genotypes: np.zeros((len(genotypes), train.phenotypes.shape[1])))}
 
-    splits = random_splits(40, 2, np.random.default_rng(1))
-    judged(fit, PAPER, population, plan=[(slice(0, 2), splits), (slice(2, 5), splits)], progress=progress)
+    splits = random_splits(np.arange(40), 2, np.random.default_rng(1))
+    judged(fit, PAPER, population, plan=[([0, 1], splits), ([2, 3, 4], splits)], progress=progress)
     assert progress.steps == [(step, 12) for step in range(1, 13)]
     assert progress.losses == [1, 2, 3] * 4
     assert progress.reported == {"device": "cpu"}

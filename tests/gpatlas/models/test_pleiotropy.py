@@ -126,7 +126,7 @@ def test_ridge_of_ten_traits_is_ten_ridges(
     with Dataset(source) as data:
         population = data.population()
     together = pd.DataFrame(evaluate(MODELS["ridge"], settings, population, QUIET).rows)
-    one_by_one = [(slice(trait, trait + 1), [ordered_split(n_individuals, "paper", validates=False)]) for trait in range(10)]
+    one_by_one = [([trait], [ordered_split(n_individuals, "paper", validates=False)]) for trait in range(10)]
     monkeypatch.setattr(evaluation, "plan_splits", lambda *_: one_by_one)
     alone = pd.DataFrame(evaluate(MODELS["ridge"], settings, population, QUIET).rows)
     assert together["trait"].tolist() == alone["trait"].tolist() == list(range(1, 11))

@@ -21,7 +21,7 @@ from gpatlas.models.inputs import InputColumns, Inputs
 from gpatlas.models.mlp import fit_mlp
 from gpatlas.models.pruned import describe, importance, judge, rank, share_of_causal, sorted_columns, train_lasso
 from gpatlas.models.registry import MlpSettings, PrunedSettings
-from gpatlas.models.scores import score
+from gpatlas.models.scores import Predicted, score
 from gpatlas.models.training import Trained, Training
 from gpatlas.settings import build
 
@@ -67,6 +67,11 @@ def test_rank_of_equals_is_their_order() -> None:
     assert ranked.index.tolist() == [*range(1, 200, 2), *range(0, 200, 2)]
 
 
+def r_of_test(fitted: Fitted) -> list[float]:
+    predicted = Predicted(TEST.phenotypes, fitted.predict(TEST.genotypes), None, np.zeros(2))
+    return [float(r) for r in score(predicted)["pearson_r"]]
+
+
 @pytest.mark.parametrize(("protocol", "learnt_from"), [("paper", TRAIN), ("holdout", TRAIN.joined(VALIDATION))])
 def test_a_lasso_that_keeps_no_column_predicts_the_median_and_is_a_result(protocol: str, learnt_from: Part) -> None:
     said: dict[str, Any] = {}
@@ -83,9 +88,9 @@ def test_a_lasso_that_keeps_no_column_predicts_the_median_and_is_a_result(protoc
     usual, _, trials = fitted(settings(n_trials=1))
     for name in ("pruned_linear", "pruned_mlp"):
         np.testing.assert_array_equal(models[name].predict(TEST.genotypes), np.tile(np.median(learnt_from.phenotypes, axis=0), (60, 1)))
-        assert [row["pearson_r"] for row in score(models[name], TEST, None)] == [0, 0]
+        assert r_of_test(models[name]) == [0, 0]
     assert [models[name].columns["n_columns"] for name in MODELS] == [0, 0, 0]
-    assert [row["pearson_r"] for row in score(models["lasso"], TEST, None)] != [0, 0]
+    assert r_of_test(models["lasso"]) != [0, 0]
     assert {name: set(one.columns) for name, one in models.items()} == {name: set(one.columns) for name, one in usual.items()}
     judged = judge(models, Effects(np.ones((12, 2)), np.zeros((2, 0, 2), np.int32), np.zeros((2, 0)), np.zeros(2)))
     np.testing.assert_array_equal(judged["pruned_mlp"].columns["causal_found"], [0, 0])
@@ -126,7 +131,7 @@ def test_describe_and_judge_by_hand() -> None:
     """As they rank, loci counted from 1; the first trait's causal loci are now 0, 2 and 3, the second's 1 and 3."""
     causal = CAUSAL.copy()
     causal[3] = True
-    table = describe(pd.Series([0.9, 0.8, 0.5, 0.4], index=[7, 2, 6, 0]))
+    table = describe(pd.Series([0.9, 0.8, 0.5, 0.4], index=[7, 2, 6, 0]), 2)
     wanted = {"locus": [4, 2, 4, 1], "allele": [1, 0, 0, 0], "importance": [0.9, 0.8, 0.5, 0.4]}
     pd.testing.assert_frame_equal(table, pd.DataFrame(wanted))
     effects = Effects(0.5 * causal, np.zeros((2, 0, 2), np.int32), np.zeros((2, 0)), np.zeros(2))
@@ -192,6 +197,7 @@ def test_lasso_is_trained_as_the_study_says(monkeypatch: pytest.MonkeyPatch) -> 
     assert (train, validation, columns) == (TRAIN, VALIDATION, None)
     values: dict[str, Any] = {"learning_rate": 0.1, "epochs": 200, "patience": 20, "min_delta": 0.001}
     values |= {"protocol": "holdout", "seed": 7, "threads": None, "device": "cpu", "batch_size": 64}
+    values |= {"n_folds": 10, "n_repeats": 1, "traits": None}
     assert used.model_dump() == values
     linear, expected = recipe.network(24, 2), nn.Linear(24, 2)
     expected.load_state_dict(linear.state_dict())

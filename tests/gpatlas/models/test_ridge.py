@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from populations import QUIET, Array, Recorder, fit_by_stage, part_of, write_dataset
+from populations import QUIET, Array, Recorder, fit_by_stage, in_memory, part_of, write_dataset
 from sklearn.linear_model import RidgeCV
 
 from gpatlas.data.dataset import Dataset
@@ -130,7 +130,7 @@ def test_splits_per_trait_fit_each_trait_alone(tmp_path: Path) -> None:
     with Dataset(source) as data:
         alleles, phenotypes = data.genotypes().counts(), data.phenotypes()
     assert table["trait"].tolist() == [1, 2, 3, 4, 5]
-    plan = plan_splits(MODELS["ridge"], RidgeSettings(splits="per_trait", n_splits=2), 301, 5)
+    plan = plan_splits(MODELS["ridge"], RidgeSettings(splits="per_trait", n_splits=2), in_memory(alleles, phenotypes))
     for trait, (_, splits) in enumerate(plan):
         fitted = [reference(alleles[split.train], phenotypes[split.train, trait : trait + 1]) for split in splits]
         np.testing.assert_allclose(table["penalty"][trait], np.mean([fit.alpha_ for fit in fitted]), rtol=1e-9)
@@ -147,7 +147,7 @@ def test_paper_protocol_is_the_mean_over_random_splits(tmp_path: Path) -> None:
     source, table = fit_table(tmp_path, seed=6)
     with Dataset(source) as data:
         alleles, phenotypes, additive = data.genotypes().counts(), data.phenotypes(), data.effects().additive
-    splits = random_splits(301, 10, np.random.default_rng(6))
+    splits = random_splits(np.arange(301), 10, np.random.default_rng(6))
     wanted: dict[str, list[Any]] = {"pearson_r": [], "effect_correlation": [], "penalty": [], "prediction_mean": [], "prediction_sd": []}
     for split in splits:
         fitted = reference(alleles[split.train], phenotypes[split.train])

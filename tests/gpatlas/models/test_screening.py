@@ -7,9 +7,11 @@ import pytest
 from populations import Array
 
 from gpatlas.data.genotypes import FloatArray, Genotypes
+from gpatlas.models import columns as columns_module
 from gpatlas.models import screening
+from gpatlas.models.columns import Coding, SignColumns
 from gpatlas.models.registry import PairwiseSettings
-from gpatlas.models.screening import LeastSquares, ScreenedPart, SignColumns, bordered, path, without
+from gpatlas.models.screening import LeastSquares, ScreenedPart, bordered, path, without
 
 
 def alleles_of(n: int, m: int, seed: int = 1) -> Array:
@@ -22,7 +24,8 @@ def with_constant(alleles: Array) -> Array:
 
 
 def population_of(alleles: Array, with_loci: bool = True, **values: Any) -> ScreenedPart:
-    return ScreenedPart.of(Genotypes.of(alleles), with_loci, PairwiseSettings(**values))
+    genotypes = Genotypes.of(alleles)
+    return ScreenedPart.of(genotypes, Coding.fit(genotypes), with_loci, PairwiseSettings(**values))
 
 
 def products(alleles: Array, terms: Array) -> Array:
@@ -32,13 +35,13 @@ def products(alleles: Array, terms: Array) -> Array:
 
 @pytest.mark.parametrize("n", [16, 21, 40])
 def test_columns_are_the_products_whatever_the_blocks(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "BLOCK_SIZE", 16)
-    monkeypatch.setattr(screening, "LOCUS_BLOCK", 8)
+    monkeypatch.setattr(columns_module, "BLOCK_SIZE", 16)
+    monkeypatch.setattr(columns_module, "LOCUS_BLOCK", 8)
     alleles, terms = alleles_of(n, 19), np.array([[0, 0], [0, 3], [1, 19], [2, 2]])
     columns = SignColumns.of(Genotypes.of(alleles))
     assert np.array_equal(np.concatenate([x for _, x in columns.blocks()], axis=1).T, with_constant(alleles))
     of_terms, wanted = columns.products(terms), products(alleles, terms)
-    assert np.array_equal(of_terms.genotypes().counts(), wanted > 0)
+    assert np.array_equal(np.concatenate([block for _, block in of_terms.numbers().blocks(7)]), wanted > 0)
     weights = np.array([0.5, -2.0, 1.0, 0.25])
     np.testing.assert_allclose(of_terms.weighted_sum(weights), wanted @ weights)
 
@@ -90,7 +93,7 @@ def least_squares(columns: Array, phenotype: FloatArray) -> tuple[Array, Array]:
 
 
 def test_model_is_least_squares_after_terms_have_come_and_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "BLOCK_SIZE", 64)
+    monkeypatch.setattr(columns_module, "BLOCK_SIZE", 64)
     alleles, random = alleles_of(150, 10), np.random.default_rng(5)
     phenotype = random.standard_normal(150) + 100
     model = LeastSquares.start(population_of(alleles), phenotype)

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from populations import in_memory, random_population
 
 from gpatlas.models.registry import MODELS, RidgeSettings
 from gpatlas.models.splits import Split, ordered_split, plan_splits, random_splits
+
+POPULATION = in_memory(*random_population(101, 4, 3))
 
 
 @pytest.mark.parametrize(("n", "n_train"), [(1000, 850), (40, 34), (101, 86), (7, 6)])
@@ -40,13 +43,13 @@ def test_split_without_validation_is_the_networks_with_both_parts_joined(n: int,
 
 
 def test_random_splits() -> None:
-    splits = random_splits(101, 10, np.random.default_rng(4))
+    splits = random_splits(np.arange(101), 10, np.random.default_rng(4))
     assert len(splits) == 10
     for split in splits:
         assert (len(split.train), len(split.validation), len(split.test)) == (85, 0, 16)  # int(85.85)
         assert sorted([*split.train, *split.test]) == list(range(101))
     assert len({tuple(sorted(split.test)) for split in splits}) == 10
-    again, other = random_splits(101, 10, np.random.default_rng(4)), random_splits(101, 10, np.random.default_rng(5))
+    again, other = random_splits(np.arange(101), 10, np.random.default_rng(4)), random_splits(np.arange(101), 10, np.random.default_rng(5))
     assert [split.test.tolist() for split in again] == [split.test.tolist() for split in splits]
     assert [split.test.tolist() for split in other] != [split.test.tolist() for split in splits]
 
@@ -54,8 +57,8 @@ def test_random_splits() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_tested_on_the_same_individuals_under_holdout(model: str) -> None:
     """All others train, or train and validate."""
-    ((traits, (split,)),) = plan_splits(MODELS[model], MODELS[model].settings(protocol="holdout"), 101, 3)
-    assert traits == slice(None)
+    ((traits, (split,)),) = plan_splits(MODELS[model], MODELS[model].settings(protocol="holdout"), POPULATION)
+    assert traits == [0, 1, 2]
     assert split.test.tolist() == list(range(86, 101))
     assert sorted([*split.train, *split.validation]) == list(range(86))
     assert len(split.validation) == (13 if MODELS[model].validates else 0)
@@ -64,23 +67,23 @@ def test_every_model_is_tested_on_the_same_individuals_under_holdout(model: str)
 @pytest.mark.parametrize("model", [name for name in MODELS if name != "ridge"])
 def test_every_model_but_ridge_has_the_ordered_split_under_paper(model: str) -> None:
     """A model that validates does so on the test part, as the study's do."""
-    ((traits, (split,)),) = plan_splits(MODELS[model], MODELS[model].settings(protocol="paper"), 101, 3)
-    assert traits == slice(None)
+    ((traits, (split,)),) = plan_splits(MODELS[model], MODELS[model].settings(protocol="paper"), POPULATION)
+    assert traits == [0, 1, 2]
     assert split.train.tolist() == list(range(86))
     assert split.test.tolist() == list(range(86, 101))
     assert split.validation.tolist() == (split.test.tolist() if MODELS[model].validates else [])
 
 
 def test_ridge_has_random_splits_under_paper_that_all_traits_share() -> None:
-    ((traits, splits),) = plan_splits(MODELS["ridge"], RidgeSettings(seed=4), 101, 3)
-    assert traits == slice(None)
-    wanted = random_splits(101, 10, np.random.default_rng(4))
+    ((traits, splits),) = plan_splits(MODELS["ridge"], RidgeSettings(seed=4), POPULATION)
+    assert traits == [0, 1, 2]
+    wanted = random_splits(np.arange(101), 10, np.random.default_rng(4))
     assert [split.test.tolist() for split in splits] == [split.test.tolist() for split in wanted]
 
 
 def test_splits_per_trait_are_the_studys_stream() -> None:
-    plan = plan_splits(MODELS["ridge"], RidgeSettings(splits="per_trait", n_splits=3), 40, 2)
-    assert [traits for traits, _ in plan] == [slice(0, 1), slice(1, 2)]
+    plan = plan_splits(MODELS["ridge"], RidgeSettings(splits="per_trait", n_splits=3), in_memory(*random_population(40, 3, 2)))
+    assert [traits for traits, _ in plan] == [[0], [1]]
     np.random.seed(42)  # as the study does
     for _, splits in plan:
         for split in splits:

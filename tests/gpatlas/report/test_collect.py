@@ -81,3 +81,28 @@ def test_empty_manifest(tmp_path: Path) -> None:
 def test_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
         collect(tmp_path, [{"table": str(tmp_path / "gone.csv"), "columns": {}}])
+
+
+def test_tables_beside_those_of_the_fits_are_collected_likewise(tmp_path: Path) -> None:
+    entries = []
+    for number, name in enumerate(("007", "NA"), 1):
+        columns = {"experiment": "own", "scenario": "all", "replicate": 1}
+        table = entry(tmp_path, f"{number}.csv", f"model,trait,trait_name,pearson_r\nridge,{number},{name},0.5\n", columns)
+        (tmp_path / f"{number}.loci.csv").write_text(f"model,trait,locus,id,effect\nridge,{number},1,{name},0.10\n")
+        entries.append(table | {"beside": {"loci": str(tmp_path / f"{number}.loci.csv")}})
+    (tmp_path / "2.loci.csv").write_text("model,trait,id,effect,effect_sd\nridge,2,NA,1e-05,\n")
+    collect(tmp_path, entries)
+    assert (tmp_path / "results.loci.csv").read_text().splitlines() == [
+        "experiment,scenario,model,trait,trait_name,locus,id,effect,effect_sd",
+        "own,all,ridge,1,007,1,007,0.10,",
+        "own,all,ridge,2,NA,,NA,1e-05,",
+    ]
+    assert not (tmp_path / "results.predictions.csv").exists()
+
+
+def test_a_table_beside_without_a_model_has_that_of_the_fit(tmp_path: Path) -> None:
+    table = entry(tmp_path, "1.csv", "model,trait,pearson_r\npairwise,1,0.5\n", {"experiment": "own", "scenario": "all"})
+    (tmp_path / "1.pairs.csv").write_text("trait,locus_1,locus_2\n1,3,4\n")
+    collect(tmp_path, [table | {"beside": {"pairs": str(tmp_path / "1.pairs.csv")}}])
+    header, row = (tmp_path / "results.pairs.csv").read_text().splitlines()
+    assert (header, row) == ("experiment,scenario,model,trait,trait_name,locus_1,locus_2", "own,all,pairwise,1,,3,4")

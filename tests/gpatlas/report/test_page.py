@@ -2,18 +2,17 @@
 
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import dilution_table, pleiotropy_table, scaling_table
+from figure_tables import STUDY, dilution_table, pleiotropy_table, scaling_table
+from pages import Reader
 from runs import SESSION, everything, limits, row, scaling, stage, write_run
 
 from gpatlas.figures.chart import chart_of, points_of
-from gpatlas.figures.registry import FIGURES
 from gpatlas.progress import Progress
 from gpatlas.report.page import run
 from gpatlas.report.run_record import StageRecord
@@ -23,40 +22,6 @@ from gpatlas.report.timeline import clock, timeline
 from gpatlas.settings import build
 
 OTHER = "host/boot/2/2"
-
-
-class Reader(HTMLParser):
-    """The elements of a page by name, and of every table its rows of texts, by caption."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.tables: dict[str, list[list[str]]] = {}
-        self._rows: list[list[str]] = []
-        self._open = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        self._open = tag
-        if tag == "table":
-            self._rows = []
-        elif tag == "tr":
-            self._rows.append([])
-        elif tag in ("td", "th"):
-            self._rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._open == "caption":
-            self.tables[data] = self._rows
-        elif self._open in ("td", "button"):
-            self._rows[-1][-1] += data
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def report(folder: Path, table: pd.DataFrame, names: list[str], **more: Any) -> str:
@@ -77,10 +42,10 @@ def test_names_are_shown_as_they_are(tmp_path: Path, name: str) -> None:
 
 
 def test_figures_stand_there_with_their_sentence_and_table(tmp_path: Path) -> None:
-    page = Reader(report(tmp_path, everything(), list(FIGURES)))
+    page = Reader(report(tmp_path, everything(), STUDY))
     pictures = page.named("img")
-    assert len(pictures) == len(FIGURES)
-    for picture, name in zip(pictures, FIGURES, strict=True):
+    assert len(pictures) == len(STUDY)
+    for picture, name in zip(pictures, STUDY, strict=True):
         assert picture["alt"] == chart_of(name).say(points_of(name, everything()))
         assert (picture["src"] or "").startswith("data:image/png;base64,iVBOR")
         assert picture["width"] == "300"
@@ -209,7 +174,7 @@ def test_a_large_run_keeps_a_small_page(tmp_path: Path) -> None:
         for number in range(400)
         for name in ("simulate", "ridge", "mlp", "linear_sgd", "pruned")
     ]
-    page = report(tmp_path, table, list(FIGURES), stages=stages)
+    page = report(tmp_path, table, STUDY, stages=stages)
     assert len(table) > 10_000
     assert len(page) < 2_000_000
     assert "the collected table" not in Reader(page).tables

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from browser import Page
+from figure_tables import STUDY
 from runs import everything, write_run
 
-from gpatlas.figures.registry import FIGURES
 from gpatlas.progress import Progress
 from gpatlas.report.page import run
 from gpatlas.report.settings import ReportSettings
@@ -49,7 +49,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = everything()
     table.loc[0, "pearson_r"] = None
     out = folder / "report.html"
-    run(ReportSettings(), write_run(folder, table, list(FIGURES)), out, Progress("report", io.StringIO()))
+    run(ReportSettings(), write_run(folder, table, STUDY), out, Progress("report", io.StringIO()))
     return out
 
 
@@ -150,7 +150,7 @@ def test_the_page_can_be_heard(page: Page, report: Path) -> None:
     levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(head => Number(head.tagName[1]))")
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert levels.count(3) == len(FIGURES)
+    assert levels.count(3) == len(STUDY)
     assert page.evaluate("[...document.images].every(image => image.alt === image.nextElementSibling.textContent)")
     assert page.evaluate("[...document.querySelectorAll('nav a')].every(link => document.getElementById(link.hash.slice(1)))")
     assert page.evaluate("[...document.querySelectorAll('.box')].every(box => box.tabIndex === 0 && box.ariaLabel)")

@@ -1,0 +1,284 @@
+"""Populations of a user's own files: what their configs may say, what their results are known by, and a run from end to end."""
+
+import copy
+import json
+import runpy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from drivers import PROJECT, entries, run, write_study
+from luigi.task_register import Register
+
+from gpatlas.data.settings import ImportPlinkSettings
+from gpatlas.needs import Needs
+from gpatlas.settings import Size
+from pipeline import Data, Fit, RunAll
+from pipeline.config import load_config
+from pipeline.docker_runner import container_options
+from pipeline.faults import ConfigError
+from pipeline.own import OwnScenario
+from pipeline.tasks import load_once
+
+FILES = PROJECT / "tests" / "data" / "own"
+D = "experiments.trial.data"
+VALID: dict[str, Any] = {
+    "protocol": "cross_validation",
+    "n_folds": 5,
+    "experiments": {
+        "trial": {
+            "data": {
+                "genotypes": "own.bed",
+                "phenotypes": "own.pheno.tsv",
+                "covariates": "own.covariates.tsv",
+                "group_column": "family",
+                "traits": ["height", ["yield", "protein"]],
+                "min_maf": 0.05,
+            },
+            "models": {"ridge": None, "pairwise": None},
+            "figures": ["prediction", "observed"],
+        }
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The files of the population, beside which its config is to stand."""
+    for path in FILES.glob("own.*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+def study(folder: Path, key: str = "", value: Any = None) -> Path:
+    """VALID as a file, with one value replaced; `key` is dotted. A value of ... removes the key."""
+    content = copy.deepcopy(VALID)
+    *parents, last = key.split(".")
+    place: Any = content
+    for part in parents:
+        place = place[part]
+    if value is ...:
+        del place[last]
+    elif key:
+        place[last] = value
+    return write_study(folder / "study.yaml", content)
+
+
+def own(path: Path) -> OwnScenario:
+    (scenario,) = load_config(path).own
+    return scenario
+
+
+def test_a_population_is_a_block_of_files(folder: Path) -> None:
+    scenario = own(study(folder))
+    assert (scenario.experiment, scenario.name, scenario.replicate, scenario.stage.name) == ("trial", "trial", 1, "import-plink")
+    assert scenario.settings == ImportPlinkSettings(
+        phenotypes=folder / "own.pheno.tsv",
+        covariates=folder / "own.covariates.tsv",
+        group_column="family",
+        traits=("height", "yield", "protein"),
+        min_maf=0.05,
+    )
+    assert scenario.size == Size(288, 390, 3, bits=2)
+    assert {(settings.protocol, settings.n_folds, settings.seed) for _, settings in scenario.models} == {("cross_validation", 5, 1)}
+
+
+def test_every_trait_and_model_is_a_fit(folder: Path) -> None:
+    fits = [(model, settings.model_dump()["traits"], name) for model, settings, name in own(study(folder)).fits()]
+    height, both = ("height",), ("yield", "protein")
+    assert fits == [
+        ("ridge", height, "height"),
+        ("pairwise", height, "height"),
+        ("ridge", both, "yield+protein"),
+        ("pairwise", both, "yield+protein"),
+    ]
+
+
+def test_traits_left_out_are_all_of_the_table(folder: Path) -> None:
+    assert own(study(folder, f"{D}.traits", ...)).trait_sets == (("height",), ("yield",), ("protein",))
+
+
+def test_the_usual_protocol_is_cross_validation(folder: Path) -> None:
+    assert {settings.protocol for _, settings in own(study(folder, "protocol", ...)).models} == {"cross_validation"}
+
+
+def test_traits_of_any_name_have_folders_of_their_own(folder: Path) -> None:
+    table = (folder / "own.pheno.tsv").read_text().replace("height\tyield\tprotein", "a/b\ta b\t-x", 1)
+    (folder / "own.pheno.tsv").write_text(table)
+    names = [name for _, _, name in own(study(folder, f"{D}.traits", ["a/b", "a b", "-x"])).fits()]
+    assert names == ["a_b", "a_b", "traits_2", "traits_2", "traits_3", "traits_3"]
+
+
+def test_several_populations_have_names(folder: Path) -> None:
+    block = VALID["experiments"]["trial"]["data"]
+    config = load_config(study(folder, D, [{**block, "name": "all"}, {**block, "name": "common", "min_maf": 0.2}]))
+    assert [(scenario.name, scenario.settings.min_maf) for scenario in config.own] == [("all", 0.05), ("common", 0.2)]
+
+
+def test_simulated_and_own_populations_stand_in_one_config(folder: Path) -> None:
+    grid = {"scenario": "rep{replicate}", "grid": [{"n_individuals": 200, "n_qtl": 10}], "models": {"ridge": None}, "protocol": "holdout"}
+    config = load_config(study(folder, "experiments.simulated", grid))
+    assert [population.experiment for population in config.populations] == ["simulated", "trial"]
+    assert [settings.protocol for _, settings in config.scenarios[0].models] == ["holdout"]
+    assert load_config(config.path, ("trial",)).populations == config.own
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [("x.BED", "plink"), ("x.vcf", "vcf"), ("x.vcf.gz", "vcf"), ("x.bcf", "vcf"), ("x.csv", "table"), ("x.tsv.gz", "table")],
+)
+def test_the_file_s_name_tells_the_importer(folder: Path, name: str, stage: str) -> None:
+    with pytest.raises(ConfigError) as fault:
+        load_config(study(folder, f"{D}.genotypes", name))
+    assert "ends with none of" not in str(fault.value)
+    assert f"{name!r} does not exist" in str(fault.value)
+
+
+FAULTS = [
+    (f"{D}.genotypes", "absent.bed", f"{D}.genotypes: 'absent.bed' does not exist (looked for "),
+    (f"{D}.genotypes", ".", f"{D}.genotypes: '.' is a folder, expected a file"),
+    (f"{D}.genotypes", ..., f"{D}.genotypes: is required: a file, from the config's folder"),
+    (f"{D}.genotypes", 3, f"{D}.genotypes: must be the name of a file, got 3"),
+    (f"{D}.genotypes", "own.bim", f"{D}.genotypes: 'own.bim' ends with none of .bed, .vcf, .vcf.gz, .bcf, .csv, "),
+    (f"{D}.phenotypes", "absent.tsv", f"{D}.phenotypes: 'absent.tsv' does not exist (looked for "),
+    (f"{D}.phenotypes", ..., f"{D}.phenotypes: is required: a file, from the config's folder"),
+    (f"{D}.covariates", "absent.tsv", f"{D}.covariates: 'absent.tsv' does not exist (looked for "),
+    (f"{D}.group_column", "famly", f"{D}.group_column: 'famly' is no column of "),
+    (f"{D}.id_column", "ID", f"{D}.phenotypes: "),
+    (f"{D}.traits", ["hight"], f"{D}.traits: 'hight' is no trait of the phenotypes, did you mean 'height'? (allowed: height, "),
+    (f"{D}.traits", ["family"], f"{D}.traits: 'family' is no trait of the phenotypes"),
+    (f"{D}.traits", ["height", ["yield", "height"]], f"{D}.traits: 'height' is given twice; a trait is fitted by itself, or in one set"),
+    (f"{D}.traits", [], f"{D}.traits: must be a list of names, or of lists of names that are fitted together, got []"),
+    (f"{D}.traits", "height", f"{D}.traits: must be a list of names, or of lists of names that are fitted together, got 'height'"),
+    (f"{D}.trait", ["height"], f"{D}.trait: unknown key, did you mean 'traits'? (allowed: covariates, genotypes, "),
+    (f"{D}.orientation", "loci", f"{D}.orientation: unknown key (allowed: "),
+    (f"{D}.min_maf", 0.7, f"{D}.min_maf: must be less than or equal to 0.5, got 0.7"),
+    (f"{D}.name", "a b", f"{D}.name: the name 'a b' holds ' '"),
+    (D, [], f"{D}: must have at least one block, got []"),
+    (D, "own.bed", f"{D}: must be a mapping with the keys genotypes, phenotypes, …, or a list of such mappings, got 'own.bed'"),
+    (D, [{"genotypes": "own.bed"}], f"{D}.0.name: is required where there are several populations"),
+    (D, [{"name": "a"}, {"name": "a"}], f"{D}.1.name: the population 'a' is given twice"),
+    ("experiments.trial.grid", [{}], "experiments.trial.grid: goes with simulated populations; 'data' is given as well, leave one"),
+    ("experiments.trial.modells", {}, "experiments.trial.modells: unknown key, did you mean 'models'?"),
+    (
+        "experiments.trial.figures",
+        ["1a"],
+        "experiments.trial.figures.0: figure '1a' is of simulated populations, and this experiment's are",
+    ),
+    ("experiments.trial.models.ridge", {"traits": ["height"]}, "experiments.trial.models.ridge.traits: are chosen for all models: in the"),
+    ("experiments.trial.n_folds", 1, "experiments.trial.n_folds: must be greater than or equal to 2, got 1"),
+    ("n_folds", 25, "experiments.trial.n_folds: 25 is more than the 24 groups of the column 'family'; a group is in one fold as a whole"),
+    ("n_folds", 200, "experiments.trial.models.ridge: n_individuals 288 leaves less than 2 for each of n_folds 200"),
+    ("protocol", "holdout", "experiments.trial.figures.1: figure 'observed' needs the protocol 'cross_validation'"),
+    ("protocol", "holdout", "n_folds: goes with protocol 'cross_validation', which no experiment has"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), FAULTS, ids=[f"{key}={value}"[:60] for key, value, _ in FAULTS])
+def test_faults_are_named(folder: Path, key: str, value: Any, message: str) -> None:
+    path = study(folder, key, value)
+    with pytest.raises(ConfigError) as fault:
+        load_config(path)
+    assert any(line.startswith(f"{path}: {message}") for line in str(fault.value).splitlines()), fault.value
+
+
+def test_all_faults_are_told_at_once(folder: Path) -> None:
+    (folder / "own.bim").unlink()
+    block = {"phenotypes": "own.pheno.tsv", "genotypes": "own.bed", "covariates": "none.tsv", "traits": ["hight"], "min_maf": -1, "x": 1}
+    with pytest.raises(ConfigError) as fault:
+        load_config(study(folder, D, block))
+    found = str(fault.value)
+    assert all(f"{D}.{name}: " in found for name in ("genotypes", "covariates", "traits", "min_maf", "x"))
+    assert "own.bim: no such file; a .bed needs its .bim and .fam beside it" in found
+
+
+def test_a_simulated_experiment_draws_no_figure_of_imported_ones(folder: Path) -> None:
+    grid = {"scenario": "rep{replicate}", "grid": [{"n_individuals": 200, "n_qtl": 10}], "models": {"ridge": None}, "figures": ["loci"]}
+    with pytest.raises(ConfigError, match=r"figures.0: figure 'loci' is of imported populations, and this experiment's are simulated"):
+        load_config(study(folder, "experiments.simulated", grid))
+
+
+def stages(path: Path) -> list[Any]:
+    load_once.cache_clear()
+    Register.clear_instance_cache()
+    return RunAll(config=path, results=path.parent / "results").stages()
+
+
+def test_moved_and_renamed_files_are_the_same_population(folder: Path, tmp_path: Path) -> None:
+    before = [task.key for task in stages(study(folder)) if isinstance(task, Data | Fit)]
+    (folder / "elsewhere").mkdir()
+    for path in folder.glob("own.*"):
+        path.rename(folder / "elsewhere" / path.name.replace("own", "other", 1))
+    block = VALID["experiments"]["trial"]["data"]
+    moved = {name: value.replace("own.", "elsewhere/other.") if isinstance(value, str) else value for name, value in block.items()}
+    assert [task.key for task in stages(study(folder, D, moved)) if isinstance(task, Data | Fit)] == before
+
+
+@pytest.mark.parametrize("name", ["own.bed", "own.bim", "own.fam", "own.pheno.tsv", "own.covariates.tsv"])
+def test_a_byte_of_any_file_makes_it_another(folder: Path, name: str) -> None:
+    before = {task.label: task.key for task in stages(study(folder)) if isinstance(task, Data | Fit)}
+    content = bytearray((folder / name).read_bytes())
+    content[-2] ^= 1
+    (folder / name).write_bytes(content)
+    after = {task.label: task.key for task in stages(study(folder)) if isinstance(task, Data | Fit)}
+    assert before.keys() == after.keys()
+    assert all(before[label] != after[label] for label in before)
+
+
+def test_an_import_s_container_sees_its_files_and_no_others(folder: Path) -> None:
+    data = next(task for task in stages(study(folder)) if isinstance(task, Data))
+    job = data._job(folder / "part", folder / "part" / "data.h5")
+    mounts = {mount["Source"]: (mount["Target"], mount["ReadOnly"]) for mount in container_options(job, "1:1")["mounts"]}
+    files = [folder / f"own.{end}" for end in ("bed", "bim", "fam", "pheno.tsv", "covariates.tsv")]
+    results = folder / "results"
+    assert mounts == {str(path): (str(path), path != folder / "part") for path in (*files, results, folder / "part")}
+    assert job.arguments[:3] == ("import-plink", "--from", str(folder / "own.bed"))
+    told = dict(zip(job.arguments[3::2], job.arguments[4::2], strict=True))
+    assert (told["--phenotypes"], told["--covariates"]) == (str(folder / "own.pheno.tsv"), str(folder / "own.covariates.tsv"))
+
+
+def test_files_that_are_links_keep_the_name_beside_which_the_others_are(folder: Path) -> None:
+    (folder / "kept").mkdir()
+    for number, end in enumerate(("bed", "bim", "fam")):
+        (folder / f"own.{end}").rename(folder / "kept" / str(number))
+        (folder / f"own.{end}").symlink_to(folder / "kept" / str(number))
+    assert own(study(folder)).files()["bim"] == folder / "own.bim"
+
+
+def test_a_fit_needs_what_its_sizes_tell(folder: Path) -> None:
+    assert {task.needs for task in stages(study(folder)) if isinstance(task, Data | Fit)} == {Needs(1, 1, 0)}
+
+
+def test_the_population_is_what_its_script_makes(tmp_path: Path) -> None:
+    runpy.run_path(str(FILES / "make.py"))["main"](tmp_path)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made == {path.name: path.read_bytes() for path in FILES.glob("own.*")}
+
+
+def test_a_run_from_end_to_end(folder: Path) -> None:
+    path, results = study(folder), folder / "results"
+    code, output = run(path, results)
+    assert code == 0, output
+    table = pd.read_csv(results / "study" / "results.csv")
+    assert list(table.columns[:3]) == ["experiment", "scenario", "replicate"]
+    assert sorted(zip(table["model"], table["trait"], table["trait_name"], strict=True)) == [
+        (model, trait, name) for model in ("pairwise", "ridge") for trait, name in enumerate(("height", "yield", "protein"), 1)
+    ]
+    predictions = pd.read_csv(results / "study" / "predictions.csv")
+    wanted = ["experiment", "scenario", "model", "trait", "trait_name", "repeat", "fold", "id", "observed", "predicted"]
+    assert list(predictions.columns[: len(wanted)]) == wanted
+    n_measured = predictions.groupby(["model", "trait_name"])["id"].nunique()
+    assert dict(n_measured["ridge"]) == dict(n_measured["pairwise"]) == {"height": 288, "yield": 288, "protein": 235}
+    loci = pd.read_csv(results / "study" / "loci.csv")
+    assert set(loci["trait_name"]) == {"height", "yield", "protein"}
+    assert {"id_1", "chromosome_1", "position_2"} <= set(pd.read_csv(results / "study" / "pairs.csv"))
+    published = json.loads((results / "study" / "run.json").read_text())["published"]
+    assert {"results.csv", "predictions.csv", "loci.csv", "pairs.csv", "report.html", "figures/figure_observed_trial.png"} <= set(published)
+    before = entries(results)
+    assert run(path, results)[1].startswith("nothing to do: ")
+    (results / "study" / "predictions.csv").write_text("damaged")
+    assert run(path, results)[0] == 0
+    assert len(pd.read_csv(results / "study" / "predictions.csv")) == len(predictions)
+    assert entries(results) == before
