@@ -22,7 +22,7 @@ SCAN_BLOCK = 256  # loci scored against all others at once
 MOST_ROUNDS = 30  # at one threshold
 ENTERING_SHARE = 100  # one term per so many individuals enters in a round at most
 MOST_CANDIDATES = 300  # that are compared with each other
-ALIKE = 0.3  # squared correlation of two candidates of which only the stronger enters
+ALIKE = 0.1  # squared correlation of two candidates of which only the stronger enters
 SAME = 0.8  # squared correlation with a term of the model above which a candidate stays out
 
 

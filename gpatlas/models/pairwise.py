@@ -17,7 +17,7 @@ from gpatlas.models.columns import Coding, Columns, Terms
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.encoder import Numbers
 from gpatlas.models.linked import LinkedPart
-from gpatlas.models.polygenic import LinkedTrial, Polygenic, choose, cross_linked, discovery_rates, pairs_table
+from gpatlas.models.polygenic import LinkedTrial, Polygenic, cross_linked, discovery_rates, pairs_table, settle_step
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.ridge import RidgeFit, penalties
 from gpatlas.models.screening import LeastSquares, ScreenedPart, path
@@ -99,7 +99,7 @@ class AllTrained:
 
     def fit(self, phenotype: FloatArray, sparse: "list[list[Trial]]", polygenic: list[LinkedTrial]) -> "Sparse | Polygenic":
         """One trait, as its trials choose; where they do as well, without a background."""
-        if polygenic and (not sparse[0] or choose(polygenic).error < total_errors(sparse).min()):
+        if polygenic and (not sparse[0] or settle_step(polygenic).error < total_errors(sparse).min()):
             return Polygenic.fit(self.linked, self.columns, phenotype, self.clumps, polygenic, self.settings)
         return Sparse.fit(self.screened, phenotype, sparse, self.settings)
 
@@ -199,8 +199,11 @@ class Sparse:
 
 
 def null_scores(model: LeastSquares, threshold: float, settings: PairwiseSettings) -> list[FloatArray]:
-    """Sizes of the scores of pairs that are found in permuted traits: additive effects stay, what they leave is permuted."""
-    if not settings.n_permutations:
+    """Sizes of the scores of pairs that are found in permuted traits: additive effects stay, what they leave is permuted.
+
+    None where `model` has no pairs to compare with.
+    """
+    if not settings.n_permutations or not model.terms[:, 0].any():
         return []
     random, additive = np.random.default_rng(settings.seed), model.changed(model.terms[:, 0] == 0, model.terms[:0])
     explained, found = additive.phenotype - additive.residual, []
@@ -211,10 +214,22 @@ def null_scores(model: LeastSquares, threshold: float, settings: PairwiseSetting
     return found
 
 
+def stands_for(pairs: pd.DataFrame, true: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Whether each of `pairs` may stand for each of the `true` (l, 2), both loci within their intervals: (k, l)"""
+    inside = []
+    for mine, theirs in ((1, 0), (2, 1), (1, 1), (2, 0)):
+        first, last = (pairs[f"locus_{mine}_{end}"].to_numpy()[:, None] for end in ("from", "to"))
+        inside.append((first <= true[:, theirs]) & (true[:, theirs] <= last))
+    return np.asarray(inside[0] & inside[1] | inside[2] & inside[3])
+
+
 def is_causal(pairs: pd.DataFrame, effects: Effects) -> npt.NDArray[np.int_]:
-    """1 where a pair has an epistatic effect on its trait, else 0."""
-    true = {(trait, *sorted(pair)) for trait, of_trait in enumerate(true_pairs(effects), 1) for pair in of_trait.tolist()}
-    return np.array([int(tuple(row) in true) for row in pairs[["trait", "locus_1", "locus_2"]].to_numpy().tolist()], dtype=np.int_)
+    """1 where a pair stands for one that has an epistatic effect on its trait, else 0."""
+    causal = np.zeros(len(pairs), dtype=np.int_)
+    for trait, true in enumerate(true_pairs(effects), 1):
+        mine = pairs["trait"].to_numpy() == trait
+        causal[mine] = stands_for(pairs[mine], true).any(axis=1)
+    return causal
 
 
 def true_pairs(effects: Effects) -> list[npt.NDArray[np.int32]]:
@@ -227,8 +242,9 @@ def success(pairs: pd.DataFrame, effects: Effects) -> dict[str, npt.NDArray[Any]
 
     NaN where there are none to take a share of.
     """
-    n_true = np.array([len(of_trait) for of_trait in true_pairs(effects)])
-    n_found = np.bincount(pairs["trait"], minlength=len(n_true) + 1)[1:]
-    n_causal = np.bincount(pairs["trait"], pairs["causal"], minlength=len(n_true) + 1)[1:]
+    true = true_pairs(effects)
+    n_true, found = np.array([len(of_trait) for of_trait in true]), [pairs[pairs["trait"] == trait] for trait in range(1, len(true) + 1)]
+    n_found, n_causal = np.array([[len(of_trait), of_trait["causal"].sum()] for of_trait in found]).T
+    recalled = np.array([stands_for(mine, of_trait).any(axis=0).sum() for mine, of_trait in zip(found, true, strict=True)])
     with np.errstate(invalid="ignore"):
-        return {"n_pairs": n_found, "pair_precision": n_causal / n_found, "pair_recall": n_causal / n_true}
+        return {"n_pairs": n_found, "pair_precision": n_causal / n_found, "pair_recall": recalled / n_true}

@@ -16,12 +16,13 @@ from gpatlas.models.contract import Part
 from gpatlas.models.encoder import BLOCK_SIZE, Numbers
 from gpatlas.models.linked import LinkedModel, LinkedPart, linked_path, representatives
 from gpatlas.models.registry import PairwiseSettings
+from gpatlas.models.ridge import RidgeFit, penalties
 
 FACTORS = np.array([1 / 3, 1, 3, 1e6])  # on the background's penalty; the last leaves nothing of it
 SHRINKAGES = np.array([1.0, 10.0, 100.0])  # penalties of the terms
 SURE = 1.0  # standard errors by which terms must be better than the background alone
 NEAR, FAR = 0.25, 300  # squared correlation with a term's locus, and loci from it, up to which another may be meant
-DROP = 3 * np.log(10)  # of a squared score: 1.5 units of log10 likelihood
+DROP = 4 * np.log(10)  # of a squared score: 2 units of log10 likelihood
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def _squares(mixed: Mixed, x: npt.NDArray[np.floating], scores: FloatArray, want
     return np.asarray((x @ mixed.effects + scores @ mixed.component_effects - wanted) ** 2)
 
 
-def choose(trials: list[LinkedTrial]) -> LinkedChoice:
+def settle_step(trials: list[LinkedTrial]) -> LinkedChoice:
     """What has the least error on held-out individuals; the background alone where that is not surely worse."""
     errors = np.concatenate([trial.errors for trial in trials], axis=3)
     totals = errors.sum(axis=3)
@@ -83,6 +84,12 @@ def choose(trials: list[LinkedTrial]) -> LinkedChoice:
 def at_step(part: LinkedPart, phenotype: FloatArray, step: int, settings: PairwiseSettings) -> tuple[float, LinkedModel]:
     """The threshold, and the model, at a step of the schedule; NaN where there is nothing but the background."""
     return next(islice(linked_path(LinkedModel.start(part, phenotype), settings.background_thresholds), step, None))
+
+
+def alone(model: LinkedModel, phenotype: FloatArray, settings: PairwiseSettings) -> tuple[LinkedChoice, LinkedModel]:
+    """The background as ridge regression has it: the penalty by leave-one-out."""
+    ridge = RidgeFit.of(model.part.background.components, phenotype[:, None], penalties(settings))
+    return LinkedChoice(0, 1.0, 1.0, np.nan), replace(model, mixed=replace(model.mixed, penalty=float(ridge.penalty[0])))
 
 
 @dataclass(frozen=True)
@@ -115,8 +122,10 @@ class Polygenic:
         settings: PairwiseSettings,
     ) -> "Polygenic":
         """At the step that the trials choose. Every pair is refined to the best loci near its clumps."""
-        chosen = choose(trials)
+        chosen = settle_step(trials)
         threshold, model = at_step(part, phenotype, chosen.step, settings)
+        if chosen.step == 0:
+            chosen, model = alone(model, phenotype, settings)
         stability = stabilities(model.terms, [trial.terms[chosen.step] for trial in trials], part)
         null = linked_null(model, chosen.step, settings)
         loci = np.append(0, clumps.representative)[model.terms]
@@ -226,7 +235,12 @@ def stabilities(terms: Terms, of_folds: list[Terms], part: LinkedPart) -> FloatA
 
 
 def linked_null(model: LinkedModel, step: int, settings: PairwiseSettings) -> list[FloatArray]:
-    """Sizes of the scores of pairs that are found in permuted traits: additive effects stay, what they leave is permuted."""
+    """Sizes of the scores of pairs that are found in permuted traits: additive effects stay, what they leave is permuted.
+
+    None where `model` has no pairs to compare with.
+    """
+    if not settings.n_permutations or not model.terms[:, 0].any():
+        return []
     random, additive = np.random.default_rng(settings.seed), model.changed(model.terms[:, 0] == 0, model.terms[:0])
     mixed = additive.mixed
     explained = mixed.terms @ mixed.effects + model.part.background.scores @ mixed.component_effects
