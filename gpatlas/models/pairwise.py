@@ -38,11 +38,12 @@ def fit(train: Part, validation: Part, settings: PairwiseSettings, progress: Fit
     columns = coding.columns(train.genotypes)
     clumps = Clumps.of(columns, settings.clump_r_squared, settings.max_scan_individuals)
     with_loci = not clumps.merged and n_loci <= settings.max_loci_per_individual * n
+    alone = with_loci or (not clumps.merged and min(n, n_loci) > settings.max_background)
     done, total = count(1), (len(parts) + 1) * n_traits
     trials: list[list[tuple[list[Trial], LinkedTrial | None]]] = [[] for _ in range(n_traits)]
     for held_out in parts:
         sparse = repeat([]) if clumps.merged else cross(train, held_out, with_loci, settings)
-        polygenic = repeat(None) if with_loci else cross_linked(train, held_out, clumps, settings)
+        polygenic = repeat(None) if alone else cross_linked(train, held_out, clumps, settings)
         for trait, _ in enumerate(trials):
             trials[trait].append((next(sparse), next(polygenic)))
             progress(next(done), total)

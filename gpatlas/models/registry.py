@@ -104,6 +104,9 @@ class PairwiseSettings(PenaltySettings):
     background_thresholds: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
         (1.2, 1.1, 1.0, 0.9), description="the thresholds in front of a background", min_length=1
     )
+    max_background: Positive = Field(
+        6000, description="individuals, or loci where these are fewer, up to which unlinked loci are tried in front of a background too"
+    )
     n_permutations: Int = Field(0, description="permuted traits that tell the false discovery rate of the pairs; 0: it is not told", ge=0)
 
     @model_validator(mode="after")
@@ -133,13 +136,15 @@ class PairwiseSettings(PenaltySettings):
     def memory(self, size: Size) -> float:
         """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, five Gram matrices.
 
-        In front of a background: its components, and the projected loci, too.
+        Where loci are many, the background's components and the projected loci too. Whether fewer loci are linked is not known before;
+        then it is as if they were not.
         """
         n, m = self.most_train(size.n_individuals), size.n_loci
         n_terms, n_scanned = self.most_terms(n, m), min(n, self.max_scan_individuals)
         bits = n / 8 * (2 * m + 3 * n_terms)
         scan = 4 * n_scanned * (m + 256) + 2048 * m
-        background = 8 * (6 * min(n, m) ** 2 + 3 * n * min(n, m) + n * n_terms) + 8 * m * min(n, m)
+        many = m > self.max_loci_per_individual * n
+        background = 8 * (6 * min(n, m) ** 2 + 3 * n * min(n, m) + n * n_terms + m * min(n, m)) if many else 0
         return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms + background
 
 
