@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 QUIET = Progress("test", io.StringIO())
 
 # For every model, those of these values that its settings have: small, on one thread
-SMALL: dict[str, Any] = {"hidden_size": 32, "threads": 1, "device": "cpu", "n_penalties": 20, "n_trials": 3}
+SMALL: dict[str, Any] = {"hidden_size": 32, "threads": 1, "device": "cpu", "n_penalties": 20, "n_trials": 3, "models": ("ridge", "egblup")}
 NEURAL = [name for name, stage in FITS.items() if issubclass(stage.settings, NeuralSettings)]
 
 

@@ -62,13 +62,13 @@ def _x(loci: pd.DataFrame) -> "pd.Series[float]":
 def found_pairs(table: pd.DataFrame, experiment: str, pairs: pd.DataFrame) -> pd.DataFrame:
     """A row per trait and pair of loci: in how many fits it was found (`found`, of `n_fits`), its mean `effect` and `score` there.
 
-    Those found most often first; empty where there are none.
+    Pairs whose intervals overlap are one, by the name of the strongest. Those found most often first; empty where there are none.
     """
     ours = pairs[pairs["experiment"] == experiment] if len(pairs) else pairs
     if ours.empty:
         return pd.DataFrame()
     ends = [f"{name}_{end}" for end in (1, 2) for name in PLACE]
-    groups = _ordered(ours).groupby([*TRAIT, "model", *ends], sort=False, dropna=False)
+    groups = _by_the_strongest(_ordered(ours), ends).groupby([*TRAIT, "model", *ends], sort=False, dropna=False)
     counted = groups.agg(found=("split", "nunique"), effect=("effect", "mean"), score=("score", "mean")).reset_index()
     fits = table[table["experiment"] == experiment].drop_duplicates([*TRAIT, "model"])
     fits = fits.assign(n_fits=fits["n_folds"] * fits["n_repeats"])[[*TRAIT, "model", "n_fits"]]
@@ -79,8 +79,27 @@ def found_pairs(table: pd.DataFrame, experiment: str, pairs: pd.DataFrame) -> pd
 def _ordered(pairs: pd.DataFrame) -> pd.DataFrame:
     """With the locus of the lower number first in every pair."""
     turned = pairs["locus_1"] > pairs["locus_2"]
-    ends = {f"{name}_{end}": pairs[f"{name}_{end}"].mask(turned, pairs[f"{name}_{3 - end}"]) for end in (1, 2) for name in PLACE}
+    names = [*(f"{name}_{{}}" for name in PLACE), *(name for name in ("locus_{}_from", "locus_{}_to") if name.format(1) in pairs)]
+    ends = {name.format(end): pairs[name.format(end)].mask(turned, pairs[name.format(3 - end)]) for end in (1, 2) for name in names}
     return pairs.assign(**ends)
+
+
+def _by_the_strongest(pairs: pd.DataFrame, ends: list[str]) -> pd.DataFrame:
+    """With the loci of the strongest pair of the trait whose intervals overlap with those of a pair; as they are without intervals."""
+    intervals = [f"locus_{end}_{side}" for end in (1, 2) for side in ("from", "to")]
+    if not set(intervals) <= set(pairs):
+        return pairs
+    pairs = pairs.sort_values("score", key=abs, ascending=False, kind="stable").reset_index(drop=True)
+    leader = np.arange(len(pairs))
+    for _, group in pairs.groupby([*TRAIT, "model"], sort=False, dropna=False):
+        leaders: list[tuple[int, list[float]]] = []
+        for row, (first, last, other_first, other_last) in zip(group.index, group[intervals].to_numpy().tolist(), strict=True):
+            near = [place for place, at in leaders if first <= at[1] and at[0] <= last and other_first <= at[3] and at[2] <= other_last]
+            leader[row] = near[0] if near else row
+            if not near:
+                leaders.append((row, [first, last, other_first, other_last]))
+    pairs[ends] = pairs[ends].take(leader).to_numpy()
+    return pairs
 
 
 def strongest(points: pd.DataFrame, most: int, apart: float = 0.0) -> pd.DataFrame:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import count
+from functools import cached_property, partial
+from itertools import count, repeat
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,12 @@ import pandas as pd
 
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
+from gpatlas.models.clumps import Clumps
 from gpatlas.models.columns import Coding, Columns, Terms
 from gpatlas.models.contract import FitProgress, Fitted, Part
+from gpatlas.models.encoder import Numbers
+from gpatlas.models.linked import LinkedPart
+from gpatlas.models.polygenic import LinkedTrial, Polygenic, cross_linked, discovery_rates, pairs_table, settle_step
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.ridge import RidgeFit, penalties
 from gpatlas.models.screening import LeastSquares, ScreenedPart, path
@@ -25,32 +29,39 @@ def fit(train: Part, validation: Part, settings: PairwiseSettings, progress: Fit
     """The model, and the table `pairs` that it found of every trait, a row each.
 
     Where to stop on the schedule of thresholds is chosen on held-out individuals; then all of them settle what most folds
-    found there, and ridge regression shrinks it.
+    found there, and ridge regression shrinks it. Where neighbouring loci are linked, or where they are very many, small effects of all
+    loci are a background to that; where they are very many but not linked, the held-out individuals choose whether.
     """
     (n, n_loci), n_traits = train.genotypes.shape, train.phenotypes.shape[1]
-    with_loci, parts = n_loci <= settings.max_loci_per_individual * n, folds(n, settings)
-    done, total = count(1), (len(parts) + 1) * n_traits
-    trials: list[list[list[Trial]]] = [[] for _ in range(n_traits)]
-    for held_out in parts:
-        for trait, of_fold in enumerate(cross(train, held_out, with_loci, settings)):
-            trials[trait].append(of_fold)
-            progress(next(done), total)
+    parts = folds(n, settings)
     coding = Coding.fit(train.genotypes)
-    population = ScreenedPart.of(train.genotypes, coding, with_loci, settings)
+    columns = coding.columns(train.genotypes)
+    clumps = Clumps.of(columns, settings.clump_r_squared, settings.max_scan_individuals)
+    with_loci = not clumps.merged and n_loci <= settings.max_loci_per_individual * n
+    alone = with_loci or (not clumps.merged and min(n, n_loci) > settings.max_background)
+    done, total = count(1), (len(parts) + 1) * n_traits
+    trials: list[list[tuple[list[Trial], LinkedTrial | None]]] = [[] for _ in range(n_traits)]
+    for held_out in parts:
+        sparse = repeat([]) if clumps.merged else cross(train, held_out, with_loci, settings)
+        polygenic = repeat(None) if alone else cross_linked(train, held_out, clumps, settings)
+        for trait, _ in enumerate(trials):
+            trials[trait].append((next(sparse), next(polygenic)))
+            progress(next(done), total)
+    final = AllTrained(train, coding, columns, clumps, with_loci, settings)
     traits = []
-    for of_trait, phenotype in zip(trials, train.phenotypes.T, strict=True):
-        traits.append(Sparse.fit(population, phenotype, *settle_threshold(of_trait), penalties(settings)))
+    for trait, of_trait in enumerate(trials):
+        traits.append(final.fit(train.phenotypes[:, trait], [one for one, _ in of_trait], [one for _, one in of_trait if one]))
         progress(next(done), total)
 
     facts = {
         "threshold": np.array([trait.threshold for trait in traits]),
-        "penalty": np.array([trait.ridge.penalty[0] for trait in traits]),
-        "n_scanned": population.scanned.shape[1],
+        "penalty": np.array([trait.penalty for trait in traits]),
+        "n_scanned": min(n, settings.max_scan_individuals),
     }
     pairs = pd.concat([trait.pairs().assign(trait=number) for number, trait in enumerate(traits, 1)], ignore_index=True)
-    additive = np.column_stack([trait.additive(n_loci) for trait in traits]) / coding.scale[:, None]
-    tables = {"pairs": pairs[["trait", "locus_1", "locus_2", "effect", "score"]]}
-    return {"pairwise": Fitted(partial(predict_traits, traits, coding), additive, facts, tables)}
+    pairs.insert(0, "trait", pairs.pop("trait"))
+    additive = np.column_stack([trait.coefficients(coding) for trait in traits])
+    return {"pairwise": Fitted(partial(predict_traits, traits, coding), additive, facts, {"pairs": pairs})}
 
 
 def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
@@ -60,10 +71,38 @@ def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
     return {"pairwise": replace(fitted, columns={**success(pairs, effects), **fitted.columns}, tables={"pairs": pairs})}
 
 
-def predict_traits(traits: "list[Sparse]", coding: Coding, genotypes: Genotypes) -> FloatArray:
+def predict_traits(traits: "list[Sparse | Polygenic]", coding: Coding, genotypes: Genotypes) -> FloatArray:
     """Of n individuals: (n, T)"""
-    columns = coding.columns(genotypes)
-    return np.column_stack([trait.predict(columns) for trait in traits])
+    columns, numbers = coding.columns(genotypes), coding.encoder.encode(genotypes)
+    return np.column_stack([trait.predict(columns, numbers) for trait in traits])
+
+
+@dataclass(frozen=True)
+class AllTrained:
+    """What the fits of all traits to all training individuals share."""
+
+    train: Part
+    coding: Coding
+    columns: Columns
+    clumps: Clumps
+    with_loci: bool
+    settings: PairwiseSettings
+
+    @cached_property
+    def screened(self) -> ScreenedPart:
+        """Without a background."""
+        return ScreenedPart.of(self.train.genotypes, self.coding, self.with_loci, self.settings)
+
+    @cached_property
+    def linked(self) -> LinkedPart:
+        """In front of a background."""
+        return LinkedPart.of(self.train.genotypes, self.coding, self.clumps, self.settings)
+
+    def fit(self, phenotype: FloatArray, sparse: "list[list[Trial]]", polygenic: list[LinkedTrial]) -> "Sparse | Polygenic":
+        """One trait, as its trials choose; where they do as well, without a background."""
+        if polygenic and (not sparse[0] or settle_step(polygenic).error < total_errors(sparse).min()):
+            return Polygenic.fit(self.linked, self.columns, phenotype, self.clumps, polygenic, self.settings)
+        return Sparse.fit(self.screened, phenotype, sparse, self.settings)
 
 
 @dataclass(frozen=True)
@@ -99,19 +138,25 @@ def cross(train: Part, held_out: Rows, with_loci: bool, settings: PairwiseSettin
         ]
 
 
-def settle_threshold(trials: list[list[Trial]]) -> tuple[float, Terms]:
-    """The threshold of the step whose errors, added up over the folds, are least, and the terms that most folds found there."""
-    errors = np.array([[trial.error for trial in of_fold] for of_fold in trials]).sum(axis=0)
-    chosen = [of_fold[errors.argmin()] for of_fold in trials]
-    terms, counts = np.unique(np.concatenate([trial.terms for trial in chosen]), axis=0, return_counts=True)
-    return chosen[0].threshold, terms[2 * counts > len(chosen)]
+def total_errors(trials: list[list[Trial]]) -> FloatArray:
+    """Of every step, added up over the folds."""
+    errors: FloatArray = np.array([[trial.error for trial in of_fold] for of_fold in trials]).sum(axis=0)
+    return errors
+
+
+def settle_threshold(trials: list[list[Trial]]) -> tuple[float, Terms, Terms]:
+    """The threshold of the step of least error, the terms that most folds found there, and those of every fold, one after the other."""
+    chosen = [of_fold[total_errors(trials).argmin()] for of_fold in trials]
+    found = np.concatenate([trial.terms for trial in chosen])
+    terms, counts = np.unique(found, axis=0, return_counts=True)
+    return chosen[0].threshold, terms[2 * counts > len(chosen)], found
 
 
 @dataclass(frozen=True)
 class Sparse:
     """One trait: ridge regression on the `terms` (k, 2), as if each were a locus.
 
-    `scores` (k,): of the screening; `effects` (k,): on x_i·x_j.
+    `scores` (k,): of the screening; `effects` (k,): on x_i·x_j; `stability`, `rates` (k,): as Polygenic has them.
     """
 
     threshold: float
@@ -119,36 +164,73 @@ class Sparse:
     scores: FloatArray
     ridge: RidgeFit
     effects: FloatArray
+    stability: FloatArray
+    rates: FloatArray
 
     @classmethod
-    def fit(cls, population: ScreenedPart, phenotype: FloatArray, threshold: float, terms: Terms, penalties: FloatArray) -> "Sparse":
-        """Starting from `terms`, what settles at the threshold; the penalty by leave-one-out."""
+    def fit(cls, population: ScreenedPart, phenotype: FloatArray, trials: list[list[Trial]], settings: PairwiseSettings) -> "Sparse":
+        """Starting from the terms that most folds found, what settles at the threshold; the penalty by leave-one-out."""
+        threshold, terms, of_folds = settle_threshold(trials)
         model = LeastSquares.start(population, phenotype).joined(terms).settled(threshold)
-        ridge = RidgeFit.fit(model.columns.numbers(), phenotype[:, None], penalties)
-        return cls(threshold, model.terms, model.scores, ridge, ridge.coefficients[:, 0] * model.columns.per_x)
+        ridge = RidgeFit.fit(model.columns.numbers(), phenotype[:, None], penalties(settings))
+        size, double = np.array([len(population.columns), 1]), model.terms[:, 0] > 0
+        stability = (of_folds @ size == (model.terms @ size)[:, None]).sum(axis=1) / len(trials)
+        rates = np.full(len(model.terms), np.nan)
+        rates[double] = discovery_rates(model.scores[double], null_scores(model, threshold, settings))
+        return cls(threshold, model.terms, model.scores, ridge, ridge.coefficients[:, 0] * model.columns.per_x, stability, rates)
 
-    def predict(self, columns: Columns) -> FloatArray:
+    @property
+    def penalty(self) -> float:
+        """Of the ridge regression."""
+        return float(self.ridge.penalty[0])
+
+    def predict(self, columns: Columns, numbers: Numbers) -> FloatArray:
         """Of n individuals, given the columns of their loci: (n,)"""
         return self.ridge.predict(columns.products(self.terms).numbers())[:, 0]
 
-    def additive(self, n_loci: int) -> FloatArray:
-        """Of all loci, 0 where there is none: (n_loci,)"""
-        effects, single = np.zeros(1 + n_loci), self.terms[:, 0] == 0
+    def coefficients(self, coding: Coding) -> FloatArray:
+        """Additive effects of all loci on their numbers, 0 where there is none: (n_loci,)"""
+        effects, single = np.zeros(1 + len(coding.scale)), self.terms[:, 0] == 0
         effects[self.terms[single, 1]] = self.effects[single]
-        return effects[1:]
+        return effects[1:] / coding.scale
 
     def pairs(self) -> pd.DataFrame:
-        """A row per pair: loci from 1, effect on x_1·x_2, and score (effect / standard error, by least squares), the strongest first."""
-        double = self.terms[:, 0] > 0
-        first, second = self.terms[double].T
-        columns = {"locus_1": first, "locus_2": second, "effect": self.effects[double], "score": self.scores[double]}
-        return pd.DataFrame(columns).sort_values("score", key=abs, ascending=False, ignore_index=True)
+        """As `pairs_table` has them: a locus stands for itself alone."""
+        return pairs_table(self.terms, self.effects, self.scores, np.stack([self.terms] * 2, axis=2), self.stability, self.rates)
+
+
+def null_scores(model: LeastSquares, threshold: float, settings: PairwiseSettings) -> list[FloatArray]:
+    """Sizes of the scores of pairs that are found in permuted traits: additive effects stay, what they leave is permuted.
+
+    None where `model` has no pairs to compare with.
+    """
+    if not settings.n_permutations or not model.terms[:, 0].any():
+        return []
+    random, additive = np.random.default_rng(settings.seed), model.changed(model.terms[:, 0] == 0, model.terms[:0])
+    explained, found = additive.phenotype - additive.residual, []
+    for _ in range(settings.n_permutations):
+        start = LeastSquares.start(model.population, explained + random.permutation(additive.residual))
+        permuted = next(reached for passed, reached in path(start, settings.thresholds) if passed == threshold)
+        found.append(np.abs(permuted.scores[permuted.terms[:, 0] > 0]))
+    return found
+
+
+def stands_for(pairs: pd.DataFrame, true: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Whether each of `pairs` may stand for each of the `true` (l, 2), both loci within their intervals: (k, l)"""
+    inside = []
+    for mine, theirs in ((1, 0), (2, 1), (1, 1), (2, 0)):
+        first, last = (pairs[f"locus_{mine}_{end}"].to_numpy()[:, None] for end in ("from", "to"))
+        inside.append((first <= true[:, theirs]) & (true[:, theirs] <= last))
+    return np.asarray(inside[0] & inside[1] | inside[2] & inside[3])
 
 
 def is_causal(pairs: pd.DataFrame, effects: Effects) -> npt.NDArray[np.int_]:
-    """1 where a pair has an epistatic effect on its trait, else 0."""
-    true = {(trait, *sorted(pair)) for trait, of_trait in enumerate(true_pairs(effects), 1) for pair in of_trait.tolist()}
-    return np.array([int(tuple(row) in true) for row in pairs[["trait", "locus_1", "locus_2"]].to_numpy().tolist()], dtype=np.int_)
+    """1 where a pair stands for one that has an epistatic effect on its trait, else 0."""
+    causal = np.zeros(len(pairs), dtype=np.int_)
+    for trait, true in enumerate(true_pairs(effects), 1):
+        mine = pairs["trait"].to_numpy() == trait
+        causal[mine] = stands_for(pairs[mine], true).any(axis=1)
+    return causal
 
 
 def true_pairs(effects: Effects) -> list[npt.NDArray[np.int32]]:
@@ -161,8 +243,9 @@ def success(pairs: pd.DataFrame, effects: Effects) -> dict[str, npt.NDArray[Any]
 
     NaN where there are none to take a share of.
     """
-    n_true = np.array([len(of_trait) for of_trait in true_pairs(effects)])
-    n_found = np.bincount(pairs["trait"], minlength=len(n_true) + 1)[1:]
-    n_causal = np.bincount(pairs["trait"], pairs["causal"], minlength=len(n_true) + 1)[1:]
+    true = true_pairs(effects)
+    n_true, found = np.array([len(of_trait) for of_trait in true]), [pairs[pairs["trait"] == trait] for trait in range(1, len(true) + 1)]
+    n_found, n_causal = np.array([[len(of_trait), of_trait["causal"].sum()] for of_trait in found]).T
+    recalled = np.array([stands_for(mine, of_trait).any(axis=0).sum() for mine, of_trait in zip(found, true, strict=True)])
     with np.errstate(invalid="ignore"):
-        return {"n_pairs": n_found, "pair_precision": n_causal / n_found, "pair_recall": n_causal / n_true}
+        return {"n_pairs": n_found, "pair_precision": n_causal / n_found, "pair_recall": recalled / n_true}

@@ -114,11 +114,27 @@ class PairwiseSettings(PenaltySettings):
         ge=0,
         le=0.5,
     )
+    clump_r_squared: Float = Field(
+        0.9,
+        description="neighbouring loci of at least this squared correlation are one signal; where there are any, and above "
+        "max_loci_per_individual, small effects of all loci are a random background",
+        gt=0,
+        le=1,
+    )
+    background_thresholds: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
+        (1.2, 1.1, 1.0, 0.9), description="the thresholds in front of a background", min_length=1
+    )
+    max_background: Positive = Field(
+        6000, description="individuals, or loci where these are fewer, up to which unlinked loci are tried in front of a background too"
+    )
+    n_permutations: Int = Field(0, description="permuted traits that tell the false discovery rate of the pairs; 0: it is not told", ge=0)
 
     @model_validator(mode="after")
     def _falling(self) -> Self:
-        if list(self.thresholds) != sorted(set(self.thresholds), reverse=True):
-            raise ValueError(f"thresholds: must fall, got {', '.join(map(str, self.thresholds))}")
+        for name in ("thresholds", "background_thresholds"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values), reverse=True):
+                raise ValueError(f"{name}: must fall, got {', '.join(map(str, values))}")
         return self
 
     @model_validator(mode="after")
@@ -138,12 +154,18 @@ class PairwiseSettings(PenaltySettings):
         return min(n_train // 2, 2 * n_loci + 1000)
 
     def memory(self, size: Size) -> float:
-        """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, five Gram matrices."""
+        """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, five Gram matrices.
+
+        Where loci are many, the background's components and the projected loci too. Whether fewer loci are linked is not known before;
+        then it is as if they were not.
+        """
         n, m = self.most_train(size.n_individuals), size.n_loci
         n_terms, n_scanned = self.most_terms(n, m), min(n, self.max_scan_individuals)
         bits = n / 8 * (2 * m + 3 * n_terms)
         scan = 4 * n_scanned * (m + 256) + 2048 * m
-        return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms
+        many = m > self.max_loci_per_individual * n
+        background = 8 * (6 * min(n, m) ** 2 + 3 * n * min(n, m) + n * n_terms + m * min(n, m)) if many else 0
+        return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms + background
 
 
 class ElasticNetSettings(FitSettings):
@@ -188,7 +210,7 @@ class BoostingSettings(FitSettings):
 class StackSettings(FitSettings):
     """A non-negative combination of other models, weighted by their predictions of training individuals whom they have not seen."""
 
-    models: tuple[str, ...] = Field(("ridge", "rkhs", "elastic_net", "boosting"), description="models to combine", min_length=1)
+    models: tuple[str, ...] = Field(("ridge", "rkhs", "pairwise", "elastic_net", "boosting"), description="models to combine", min_length=1)
     n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that decide the weights")
 
     @model_validator(mode="after")
@@ -219,7 +241,7 @@ MODELS: dict[str, Model] = {
         Model(
             "pairwise",
             "pairwise screening",
-            3,
+            4,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),

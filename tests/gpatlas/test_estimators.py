@@ -24,6 +24,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "Pairwise": {"n_inner_folds": 3, "n_penalties": 20},
     "ElasticNet": {"n_inner_folds": 3, "n_penalties": 20},
     "Boosting": {"n_inner_folds": 3, "max_trees": 40, "n_forests": 2},
+    "Stack": {"models": ("ridge", "egblup"), "n_inner_folds": 2},
     "LinearSgd": {"epochs": 3},
     "Mlp": {"epochs": 2, "hidden_size": 8},
     "Pruned": {
@@ -89,7 +90,7 @@ def test_scikit_learns_own_checks(name: str) -> None:
 
 
 def test_every_model_has_one() -> None:
-    assert list(CLASSES) == ["Ridge", "Egblup", "Rkhs", "Pairwise", "ElasticNet", "Boosting", "LinearSgd", "Mlp", "Pruned"]
+    assert list(CLASSES) == ["Ridge", "Egblup", "Rkhs", "Pairwise", "ElasticNet", "Boosting", "LinearSgd", "Mlp", "Pruned", "Stack"]
     assert [cls.model for cls in CLASSES.values()] == list(MODELS.values())
     assert gpatlas.LinearSgd is CLASSES["LinearSgd"]
     assert set(CLASSES) <= set(dir(gpatlas))

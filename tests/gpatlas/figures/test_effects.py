@@ -46,6 +46,21 @@ def test_a_pair_is_the_same_whichever_locus_stands_first() -> None:
     assert found["effect"].tolist() == [pytest.approx(0.3)] * 2
 
 
+def test_pairs_that_overlap_are_one_by_the_name_of_the_strongest() -> None:
+    """Of the first fit snp_3 and snp_40, of the others a neighbour of snp_3 whose interval overlaps."""
+    tables = own_tables(1)
+    pairs = tables["pairs"].drop_duplicates(["split"]).copy()
+    others = pairs["split"] > pairs["split"].min()
+    pairs.loc[others, ["locus_1", "id_1"]] = [4, "snp_4"]
+    pairs["score"] = np.where(others, 5.0, -6.0)
+    ends = {"locus_1_from": np.where(others, 4, 2), "locus_1_to": np.where(others, 5, 4)}
+    ends |= {f"locus_2_{end}": pairs["locus_2"].to_numpy() for end in ("from", "to")}
+    found = found_pairs(tables["results"], "own", pairs.assign(**ends))
+    assert found[["id_1", "id_2", "found"]].to_numpy().tolist() == [["snp_3", "snp_40", len(pairs)]]
+    apart = found_pairs(tables["results"], "own", pairs.assign(**{**ends, "locus_1_to": np.where(others, 5, 3)}))
+    assert apart["id_1"].tolist() == ["snp_4", "snp_3"]
+
+
 def test_without_pairs_there_are_none() -> None:
     tables = own_tables(1)
     assert found_pairs(tables["results"], "own", pd.DataFrame()).empty

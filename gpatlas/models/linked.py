@@ -1,0 +1,199 @@
+"""Iterated screening of linked loci, or of very many, in front of a polygenic background.
+
+As `gpatlas.models.screening`, with three differences. Loci are the representatives of clumps. What is screened is V⁻¹·(phenotype − terms),
+V the covariance of the background, so that many small effects neither make a term nor hide one (EMMAX; Kang et al. 2010, doi
+10.1038/ng.548). And the level depends on how many independent terms a term is one of, M loci being independent: sqrt(2·ln M) for an
+additive effect, sqrt(2·ln(k·M)) for a pair with one of the k loci that the model has already, sqrt(2·ln(M·(M + 1)/2)) for any other.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from gpatlas.data.genotypes import FloatArray, Genotypes, blocks
+from gpatlas.models.background import Background, Mixed
+from gpatlas.models.clumps import Clumps, effective_number, unit_length
+from gpatlas.models.columns import Coding, Columns, Mask, SignColumns, Singles, Terms
+from gpatlas.models.registry import PairwiseSettings
+
+SCAN_BLOCK = 256  # loci scored against all others at once
+MOST_ROUNDS = 30  # at one threshold
+ENTERING_SHARE = 100  # one term per so many individuals enters in a round at most
+MOST_CANDIDATES = 300  # that are compared with each other
+ALIKE = 0.1  # squared correlation of two candidates of which only the stronger enters
+SAME = 0.8  # squared correlation with a term of the model above which a candidate stays out
+
+
+@dataclass(frozen=True)
+class LinkedPart:
+    """Individuals to screen: `columns` of the constant and of the clumps' representatives, and `scanned`, x of those that score terms.
+
+    `n_independent`: how many independent loci these are worth.
+    """
+
+    columns: Columns
+    scanned: Singles
+    background: Background
+    n_independent: float
+
+    @classmethod
+    def of(cls, genotypes: Genotypes, coding: Coding, clumps: Clumps, settings: PairwiseSettings) -> "LinkedPart":
+        """`coding`: learned from these individuals."""
+        columns = representatives(coding.columns(genotypes), clumps)
+        scanned = columns.x(0, min(settings.max_scan_individuals, columns.n))
+        scanned[1:][np.ptp(scanned[1:], axis=1) == 0] = 0
+        return cls(columns, scanned, Background.of(coding.encoder.encode(genotypes)), effective_number(columns))
+
+    @cached_property
+    def _squares(self) -> Singles | None:
+        return None if isinstance(self.columns, SignColumns) else self.scanned**2
+
+    @cached_property
+    def _projected_squares(self) -> Singles:
+        """Of scoresᵀ·x of the loci, (rank, 1 + M)."""
+        total = np.zeros((self.background.scores.shape[1], len(self.columns)), np.float32)
+        for rows, x in self.columns.blocks():
+            total += self.background.scores[rows].T.astype(np.float32) @ x.T
+        return total**2
+
+    def levels(self, n_partners: int) -> tuple[float, float, float]:
+        """What the largest score is near where there is nothing: of the loci, of pairs with one of `n_partners` loci, of all pairs."""
+        m = max(2.0, self.n_independent)
+        tests = np.array([m, m * max(1, n_partners), m * (m + 1) / 2])
+        single, partnered, pair = np.sqrt(2 * np.log(tests)).tolist()
+        return single, min(partnered, pair), pair
+
+    def scan(self, mixed: Mixed, partners: Mask, lowest: float) -> tuple[Terms, FloatArray]:
+        """The terms whose score is above `lowest` of its level, the strongest first, and score / level. `partners` (1 + M,)"""
+        single, partnered, pair = self.levels(int(partners.sum()))
+        level_of = np.where(partners, partnered, pair).astype(np.float32)
+        weights = mixed.residual[: self.scanned.shape[1]] - mixed.residual[: self.scanned.shape[1]].mean()
+        weights = (weights / (np.linalg.norm(weights) or 1)).astype(np.float32)
+        terms, sizes = [np.empty((0, 2), np.intp)], [np.empty(0)]
+        for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
+            scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
+            if self._squares is not None:
+                mean_squares = self._squares[start:stop] @ self._squares[start:].T / len(weights)
+                scores = np.divide(scores, np.sqrt(mean_squares), out=np.zeros_like(scores), where=mean_squares > 0)
+            scores /= np.minimum(level_of[start:stop, None], level_of[start:])
+            if start == 0:
+                scores[0] = self._of_singles(mixed) / single
+            first, second = np.nonzero(scores > lowest)
+            upper = first < second
+            first, second = first[upper], second[upper]
+            terms.append(np.column_stack([first, second]) + start)
+            sizes.append(scores[first, second])
+        order = np.argsort(-np.concatenate(sizes), kind="stable")
+        return np.concatenate(terms)[order], np.concatenate(sizes)[order]
+
+    def _of_singles(self, mixed: Mixed) -> FloatArray:
+        """The scores of the loci, (1 + M,): their own share in the background is in V too, so that x·V⁻¹·x is far below n."""
+        n = self.columns.n
+        lengths = n - mixed.weights.astype(np.float32) @ self._projected_squares
+        scores = np.abs(self.columns.dot(mixed.residual)) / np.sqrt(max(mixed.variance, 1e-12) * np.maximum(lengths, 1e-3 * n))
+        scores[~self.scanned.any(axis=1)] = 0
+        return np.asarray(scores)
+
+
+@dataclass(frozen=True)
+class LinkedModel:
+    """The `terms` (k, 2) of a model, the intercept first, and their fit in front of the background."""
+
+    part: LinkedPart
+    terms: Terms
+    mixed: Mixed
+
+    @classmethod
+    def start(cls, part: LinkedPart, phenotype: FloatArray) -> "LinkedModel":
+        """The background alone, with the penalty of the largest restricted likelihood."""
+        background, centred, ones = part.background, phenotype - phenotype.mean(), np.ones((len(phenotype), 1))
+        mixed = Mixed(background, float(background.penalties[0]), centred, ones, background.scores.T @ ones, background.scores.T @ centred)
+        return cls(part, np.zeros((1, 2), np.intp), mixed).tuned()
+
+    def tuned(self) -> "LinkedModel":
+        """With the penalty of the largest restricted likelihood."""
+        tried = [replace(self.mixed, penalty=float(penalty)) for penalty in self.part.background.penalties]
+        return replace(self, mixed=min(tried, key=lambda mixed: mixed.deviance))
+
+    def changed(self, kept: Mask, entering: Terms) -> "LinkedModel":
+        """Without the terms that are not `kept` (k,), and with those `entering`."""
+        fresh = self.part.columns.products(entering).x(0, self.part.columns.n).T.astype(np.float64)
+        projected = self.part.background.scores.T @ fresh
+        mixed = replace(
+            self.mixed,
+            terms=np.concatenate([self.mixed.terms[:, kept], fresh], axis=1),
+            projected=np.concatenate([self.mixed.projected[:, kept], projected], axis=1),
+        )
+        return LinkedModel(self.part, np.concatenate([self.terms[kept], entering]), mixed)
+
+    def levels(self) -> FloatArray:
+        """Of every term, (k,), by the loci of the others."""
+        counts = np.bincount(self.terms[self.terms > 0], minlength=len(self.part.columns))
+        single, partnered, pair = self.part.levels(int((counts > 0).sum()))
+        shared = (counts[self.terms] > 1) & (self.terms > 0)
+        levels = np.where(shared.any(axis=1), partnered, pair)
+        levels[self.terms[:, 0] == 0] = single
+        levels[0] = 0
+        return np.asarray(levels)
+
+    def settled(self, threshold: float, enter: bool = True) -> "LinkedModel":
+        """The model that neither takes in nor loses a term, or that comes up again, at a factor on the levels.
+
+        Without `enter`, terms only leave.
+        """
+        model, seen = self, set[bytes]()
+        for _ in range(MOST_ROUNDS):
+            kept = np.abs(model.mixed.z) >= threshold * model.levels()
+            kept[0] = True
+            entering = model.entering(threshold) if enter else model.terms[:0]
+            if kept.all() and not len(entering):
+                break
+            model = model.changed(kept, entering)
+            state = np.sort(model.terms @ [len(self.part.columns), 1]).tobytes()
+            if state in seen:
+                break
+            seen.add(state)
+        return model
+
+    def entering(self, threshold: float) -> Terms:
+        """The strongest further terms, of which no two are alike, as many as may enter at once."""
+        partners = np.zeros(len(self.part.columns), bool)
+        partners[self.terms[self.terms > 0]] = True
+        terms, _ = self.part.scan(self.mixed, partners, threshold)
+        size = len(partners)
+        terms = terms[~np.isin(terms @ [size, 1], self.terms @ [size, 1])][:MOST_CANDIDATES]
+        n = self.part.columns.n
+        room = min(n // 4 - len(self.terms), -(-n // ENTERING_SHARE))
+        if not len(terms) or room <= 0:
+            return terms[:0]
+        candidates = unit_length(self.part.columns.products(terms).x(0, n))
+        there = unit_length(self.mixed.terms[:, 1:].T.astype(np.float32))
+        still: Mask = np.asarray(candidates.any(axis=1) & ~((candidates @ there.T) ** 2 > SAME).any(axis=1))
+        alike: Mask = np.asarray((candidates @ candidates.T) ** 2 > ALIKE)
+        chosen: list[int] = []
+        for number in range(len(terms)):
+            if still[number] and len(chosen) < room:
+                chosen.append(number)
+                still &= ~alike[number]
+        return terms[chosen]
+
+
+def linked_path(model: LinkedModel, thresholds: Sequence[float]) -> Iterator[tuple[float, LinkedModel]]:
+    """The background alone, then what the model becomes at one threshold after the other, down to the lowest and up again."""
+    yield np.nan, model
+    for threshold in thresholds:
+        model = model.settled(threshold).tuned()
+        yield threshold, model
+    for threshold in thresholds[-2::-1]:
+        model = model.settled(threshold, enter=False).tuned()
+        yield threshold, model
+
+
+def representatives(columns: Columns, clumps: Clumps) -> Columns:
+    """The constant, and the columns of the clumps' representatives."""
+    chosen = np.zeros(len(columns), bool)
+    chosen[0] = True
+    chosen[clumps.representative] = True
+    return columns.joined(chosen, columns.products(np.empty((0, 2), np.intp)))
