@@ -69,7 +69,11 @@ def _flag_type(annotation: Any) -> Any:
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:
-    default = ",".join(f"{value:g}" for value in field.default) if isinstance(field.default, tuple) else field.default
+    default = (
+        ",".join(value if isinstance(value, str) else f"{value:g}" for value in field.default)
+        if isinstance(field.default, tuple)
+        else field.default
+    )
     shown = "required" if field.is_required() else f"default {default}"
     help_text = f"{field.description or ''}" + (f"  [{shown}]" if field.is_required() or default not in (None, "") else "")
     flag = "--" + name.replace("_", "-")

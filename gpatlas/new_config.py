@@ -123,7 +123,8 @@ def choose_folds(found: Found) -> int:
 def choose_models(size: Size, n_folds: int) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Models with their settings, and what is to be said of those that need more memory than there is. One trait at a time is fitted."""
     hidden = next(units for n, units in HIDDEN_SIZES.items() if size.n_individuals <= n)
-    chosen: dict[str, dict[str, Any]] = {"ridge": {}, "egblup": {}, "pairwise": {}, "mlp": {"hidden_size": hidden}}
+    chosen: dict[str, dict[str, Any]] = {name: {} for name in ("ridge", "egblup", "rkhs", "pairwise", "elastic_net", "boosting")}
+    chosen["mlp"] = {"hidden_size": hidden}
     too_large = []
     for name in list(chosen):
         settings = build(MODELS[name].settings, {"protocol": PROTOCOL, "n_folds": n_folds, **chosen[name]})

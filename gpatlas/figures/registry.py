@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-WITH_EFFECTS = ("ridge", "pairwise")  # models that give every locus an additive effect
+WITH_EFFECTS = ("ridge", "pairwise", "elastic_net")  # models that give every locus an additive effect
 Populations = Literal["simulated", "imported", "any"]
 
 
