@@ -6,6 +6,7 @@ van der Laan et al. 2007, doi 10.2202/1544-6115.1309).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from scipy.optimize import nnls
@@ -25,16 +26,18 @@ def fit(train: Part, validation: Part, settings: StackSettings, progress: FitPro
     n, names = len(train.phenotypes), settings.models
     folds = assign_folds(n, None, min(settings.n_inner_folds, n), np.random.default_rng(settings.seed))
     unseen = np.empty((len(names), *train.phenotypes.shape))
-    n_folds = int(folds.max()) + 1
-    for fold in range(n_folds):
+    done, total = count(1), (int(folds.max()) + 2) * len(names)
+    for fold in range(int(folds.max()) + 1):
         rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         for place, name in enumerate(names):
             predict = _fit_base(name, train.rows(rest), settings)
             unseen[place, held_out] = predict(train.genotypes.rows(held_out))
-            progress(fold * len(names) + place + 1, (n_folds + 1) * len(names))
+            progress(next(done), total)
     weights = weigh(unseen, train.phenotypes)
-    bases = [_fit_base(name, train, settings) for name in names]
-    progress(1, 1)
+    bases = []
+    for name in names:
+        bases.append(_fit_base(name, train, settings))
+        progress(next(done), total)
     columns = {f"weight_{name}": weights[place] for place, name in enumerate(names)}
     return {"stack": Fitted(_Stack(bases, weights, train.phenotypes.mean(axis=0)), columns=columns)}
 
