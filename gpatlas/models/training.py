@@ -17,7 +17,7 @@ from gpatlas.models.inputs import InputColumns, Inputs
 from gpatlas.models.settings import NeuralSettings
 
 EVALUATION_BATCH = 1024
-HOPELESS = 100  # times the mean absolute phenotype, or 1: a larger loss is that of a training that diverged
+HOPELESS = 10_000  # times the mean absolute phenotype, or 1: a larger loss is that of a training that diverged
 N = TypeVar("N", bound=nn.Module)
 OnEpoch = Callable[..., None]  # hears of every epoch: (epoch, epochs at most, loss=…); a FitProgress, or what stands for one
 TrainingStep = Callable[[Tensor, Tensor, float], None]  # inputs (B, k), phenotypes (B, T), learning rate
