@@ -264,7 +264,7 @@ MODELS: dict[str, Model] = {
             tables=("trials", "columns"),
             results=(("lasso", "lasso"), ("pruned_linear", "pruned linear model"), ("pruned_mlp", "pruned MLP")),
         ),
-        Model("stack", "stack", 1, StackSettings, "gpatlas.models.stack:fit", (*ARRAYS, "scipy", "xgboost-cpu"), in_text="the stack"),
+        Model("stack", "stack", 1, StackSettings, "gpatlas.models.stack:fit", (*ARRAYS, "scipy", "xgboost-cpu")),
     )
 }
 

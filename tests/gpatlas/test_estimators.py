@@ -24,7 +24,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "Pairwise": {"n_inner_folds": 3, "n_penalties": 20},
     "ElasticNet": {"n_inner_folds": 3, "n_penalties": 20},
     "Boosting": {"n_inner_folds": 3, "max_trees": 40, "n_forests": 2},
-    "Stack": {"models": ("ridge", "egblup"), "n_inner_folds": 2},
+    "Stack": {"models": ("ridge", "elastic_net"), "n_inner_folds": 2},
     "LinearSgd": {"epochs": 3},
     "Mlp": {"epochs": 2, "hidden_size": 8},
     "Pruned": {

@@ -16,7 +16,7 @@ def test_every_result_of_a_model_may_be_a_further_model() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("ridge", "egblub"), "further_models.1: 'egblub' is no model, did you mean 'egblup'? (allowed: egblup, "),
+        (("ridge", "egblub"), "further_models.1: 'egblub' is no model, did you mean 'egblup'? (allowed: boosting, egblup, "),
         (("pruned",), "further_models.0: 'pruned' is no model, did you mean 'pruned_mlp'? (allowed: "),
     ],
 )
