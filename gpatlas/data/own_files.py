@@ -4,10 +4,9 @@ Standard library only on purpose: the driver asks before a run.
 """
 
 from pathlib import Path
-from typing import IO
 
 from gpatlas.data.matching import IndividualTable
-from gpatlas.data.sources import BROKEN, CHUNK, OPENERS, SourceError
+from gpatlas.data.sources import BROKEN, CHUNK, SourceError, decompressed
 from gpatlas.data.text_tables import MISSING_VALUES, plink_files
 from gpatlas.settings import Size
 
@@ -62,7 +61,7 @@ def _length(path: Path) -> float:
     """Bytes of a file, or of what it is when it is no longer compressed, as far as its beginning tells."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        opened = _opened(file)
+        opened = decompressed(file)
         if opened is file:
             return size
         try:
@@ -72,18 +71,10 @@ def _length(path: Path) -> float:
         return read * size / max(file.tell(), 1)
 
 
-def _opened(file: IO[bytes]) -> IO[bytes]:
-    start = file.read(max(map(len, OPENERS)))
-    file.seek(0)
-    opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
-    opened: IO[bytes] = opener(file) if opener else file
-    return opened
-
-
 def _vcf_samples(path: Path) -> int:
     """Of the header, which is text in BCF too."""
     with path.open("rb") as file:
-        for line in _opened(file):
+        for line in decompressed(file):
             if line.startswith(b"#CHROM"):
                 return max(line.count(b"\t") - 8, 1)
     raise SourceError(f"{path}: has no line #CHROM, which names the individuals")
@@ -92,5 +83,5 @@ def _vcf_samples(path: Path) -> int:
 def _columns(path: Path) -> int:
     """Beside the first: as many as there are separators in the first line."""
     with path.open("rb") as file:
-        line = _opened(file).readline().strip()
+        line = decompressed(file).readline().strip()
     return max(*(line.count(separator) for separator in (b"\t", b",", b";")), len(line.split()) - 1, 1)

@@ -63,6 +63,15 @@ def find_files(folder: Path, scenario: str) -> dict[str, Path]:
     return found
 
 
+def decompressed(file: IO[bytes]) -> IO[bytes]:
+    """The content of a file that is open at its start: the file itself where its first bytes are of no compression."""
+    start = file.read(max(map(len, OPENERS)))
+    file.seek(0)
+    opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
+    content: IO[bytes] = opener(file) if opener else file
+    return content
+
+
 @contextmanager
 def open_texts(source: Path, scenario: str, spool: Path) -> Iterator[Iterator[Text]]:
     """The scenario's three texts in the order of KINDS; each must be read before the next is asked for.
@@ -136,12 +145,8 @@ def _from_archive(source: Path, scenario: str, spool: Path) -> Generator[Text, N
 @contextmanager
 def _archive(source: Path) -> Iterator[tarfile.TarFile]:
     """The archive, to be read from start to end. Decompressed a little at a time: tarfile itself copies all it has at every read."""
-    with source.open("rb") as file:
-        start = file.read(max(map(len, OPENERS)))
-        file.seek(0)
-        opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
-        with opener(file) if opener else file as content, tarfile.open(fileobj=content, mode="r|") as archive:
-            yield archive
+    with source.open("rb") as file, decompressed(file) as content, tarfile.open(fileobj=content, mode="r|") as archive:
+        yield archive
 
 
 def _is_link(member: tarfile.TarInfo) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gpatlas.data.sources import BROKEN, OPENERS, SourceError
+from gpatlas.data.sources import BROKEN, SourceError, decompressed
 from gpatlas.settings import nearest
 
 MISSING_VALUES = frozenset({"", "NA", "NaN", "nan"})
@@ -71,11 +71,8 @@ def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     if not path.exists():
         raise SourceError(f"{path}: no such file")
     with path.open("rb") as file:
-        start = file.read(max(map(len, OPENERS)))
-        file.seek(0)
-        opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
         try:
-            with io.TextIOWrapper(opener(file) if opener else file, "utf-8-sig", newline="") as text:
+            with io.TextIOWrapper(decompressed(file), "utf-8-sig", newline="") as text:
                 yield text
         except UnicodeDecodeError as error:
             raise SourceError(f"{path}: is no text in UTF-8 ({error.reason}); save tables as CSV or tab-separated text") from error
