@@ -21,11 +21,11 @@ from gpatlas.models.contract import Fitted, Part, Silent
 from gpatlas.models.evaluation import fit_scaled
 from gpatlas.models.registry import MODELS, Model
 from gpatlas.models.scale import Scale
-from gpatlas.models.settings import OF_THE_SPLITS, FitSettings
+from gpatlas.models.settings import OF_THE_SPLITS
+from gpatlas.models.splits import drawn_parts
 from gpatlas.settings import Size, build
 
 FEWEST = 4  # individuals that can be fitted: two to train on, two to choose by
-VALIDATION_SHARE = 0.15
 
 
 class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -53,7 +53,7 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         settings = build(self.model.settings, {"protocol": "holdout", **self.get_params()})
         everyone = Part(self._genotypes(X), np.asarray(y, dtype=np.float64).reshape(len(y), -1))
         check_size(self.model, settings, Size(len(X), self.n_features_in_, everyone.phenotypes.shape[1]), "X")
-        train, validation = self._parts(everyone, settings)
+        train, validation = (everyone.rows(rows) for rows in drawn_parts(len(X), self.model.validates, settings.seed))
         scale = Scale.of(train.phenotypes, np.zeros(train.phenotypes.shape[1], dtype=bool))
         self._one_trait = np.ndim(y) == 1
         self.fitted_: dict[str, Fitted] = fit_scaled(self.model, settings, train, validation, scale, Silent())
@@ -69,15 +69,6 @@ class Estimator(MultiOutputMixin, RegressorMixin, BaseEstimator):  # type: ignor
         X = validate_data(self, X, reset=False, ensure_all_finite="allow-nan")
         predicted = self._predicting.predict(self._genotypes(X))
         return predicted[:, 0] if self._one_trait else predicted
-
-    def _parts(self, everyone: Part, settings: FitSettings) -> tuple[Part, Part]:
-        """To train on, and to choose by, where the model does so."""
-        n = len(everyone.phenotypes)
-        if not self.model.validates:
-            return everyone, everyone.rows(np.arange(0))
-        order = np.random.default_rng(settings.seed).permutation(n)
-        cut = n - max(2, round(VALIDATION_SHARE * n))
-        return everyone.rows(order[:cut]), everyone.rows(order[cut:])
 
     @property
     def _predicting(self) -> Fitted:

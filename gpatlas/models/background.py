@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from gpatlas.data.genotypes import FloatArray
-from gpatlas.models.encoder import BLOCK_SIZE, Numbers
+from gpatlas.models.encoder import Numbers, times
 from gpatlas.models.ridge import ByIndividual, ByLocus, decompose
 
 LOCUS_BLOCK = 1024  # a multiple of 8
@@ -39,8 +39,7 @@ class Background:
         """Of other individuals: (k, rank)"""
         components = self.components
         if isinstance(components, ByLocus):
-            vectors = components.vectors
-            return np.concatenate([block @ vectors for _, block in numbers.blocks(BLOCK_SIZE)]) - components.mean @ vectors
+            return times(numbers, components.vectors) - components.mean @ components.vectors
         shared = np.zeros((numbers.shape[0], components.numbers.shape[0]))
         both = zip(numbers.locus_blocks(LOCUS_BLOCK), components.numbers.locus_blocks(LOCUS_BLOCK), strict=True)
         for (loci, theirs), (_, mine) in both:

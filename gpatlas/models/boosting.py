@@ -15,7 +15,7 @@ from gpatlas.data.genotypes import MISSING, FloatArray, Genotypes, Rows
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.encoder import BLOCK_SIZE
 from gpatlas.models.registry import BoostingSettings
-from gpatlas.models.splits import assign_folds
+from gpatlas.models.splits import inner_folds
 
 CALLS_PER_THREAD = 50_000_000  # fewer are not worth a further thread; the trees are the same for any number
 
@@ -23,9 +23,7 @@ CALLS_PER_THREAD = 50_000_000  # fewer are not worth a further thread; the trees
 def fit(train: Part, validation: Part, settings: BoostingSettings, progress: FitProgress) -> dict[str, Fitted]:
     """Trees on the training individuals, trait after trait."""
     n, n_traits = train.phenotypes.shape
-    folds = assign_folds(n, None, min(settings.n_inner_folds, n), np.random.default_rng(settings.seed))
-    held_out = [np.flatnonzero(folds == fold) for fold in range(folds.max() + 1)]
-    trees = _Trees.of(train.genotypes, held_out, settings)
+    trees = _Trees.of(train.genotypes, inner_folds(n, settings.n_inner_folds, settings.seed), settings)
     choices = [(depth, share) for depth in settings.max_depths for share in settings.locus_shares]
     steps, grown, columns = len(choices) + 1, [], []
     for trait, phenotypes in enumerate(train.phenotypes.T):
@@ -90,7 +88,7 @@ class _Trees:
     settings: BoostingSettings
 
     @classmethod
-    def of(cls, genotypes: Genotypes, held_out: list[Rows], settings: BoostingSettings) -> "_Trees":
+    def of(cls, genotypes: Genotypes, parts: list[tuple[Rows, Rows]], settings: BoostingSettings) -> "_Trees":
         """A byte per call: XGBoost takes whole numbers, and bins them to whole numbers."""
         import xgboost
 
@@ -99,8 +97,7 @@ class _Trees:
         threads = min(most, 1 + counts.size // CALLS_PER_THREAD)
         shared = {"missing": MISSING, "max_bin": MISSING + 1, "nthread": threads}
         folds = []
-        for rows in held_out:
-            rest = np.setdiff1d(np.arange(len(counts)), rows)
+        for rest, rows in parts:
             inside = xgboost.QuantileDMatrix(counts[rest], **shared)
             folds.append(_Fold(rest, rows, inside, xgboost.QuantileDMatrix(counts[rows], ref=inside, **shared)))
         return cls(folds, xgboost.QuantileDMatrix(counts, **shared), threads, settings)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from gpatlas.data.genotypes import FloatArray, Rows
 from gpatlas.models.contract import FitProgress, Fitted, Part
-from gpatlas.models.encoder import BLOCK_SIZE, Encoder, Encoding, Numbers
+from gpatlas.models.encoder import BLOCK_SIZE, Encoder, Encoding, Numbers, times
 from gpatlas.models.registry import ElasticNetSettings
-from gpatlas.models.splits import assign_folds
+from gpatlas.models.splits import inner_folds
 
 Shares = npt.NDArray[np.float32]
 
@@ -31,8 +31,7 @@ def fit(train: Part, validation: Part, settings: ElasticNetSettings, progress: F
     encoder = Encoder.fit(train.genotypes)
     shares = _dense(encoder.encode(train.genotypes))
     n, n_traits = train.phenotypes.shape
-    folds = assign_folds(n, None, min(settings.n_inner_folds, n), np.random.default_rng(settings.seed))
-    parts = [_Loci.of(shares, np.flatnonzero(folds != fold)) for fold in range(folds.max() + 1)]
+    parts = [_Loci.of(shares, rest) for rest, _ in inner_folds(n, settings.n_inner_folds, settings.seed)]
     parts.append(_Loci.of(shares, np.arange(n)))
     best = []
     for trait in range(n_traits):
@@ -59,7 +58,7 @@ class _Net:
 
     def predict(self, numbers: Numbers) -> FloatArray:
         """Of n individuals: (n, T)"""
-        return np.concatenate([block @ self.coefficients for _, block in numbers.blocks(BLOCK_SIZE)]) + self.intercept
+        return times(numbers, self.coefficients) + self.intercept
 
 
 @dataclass(frozen=True)

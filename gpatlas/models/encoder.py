@@ -27,6 +27,11 @@ class Numbers(Protocol):
         """At most `size` columns after the other, (n, k), and which these are."""
 
 
+def times(numbers: Numbers, weights: FloatArray) -> FloatArray:
+    """X·weights, (n, …), of the matrix X (n, m), for weights (m, …)."""
+    return np.concatenate([block @ weights for _, block in numbers.blocks(BLOCK_SIZE)])
+
+
 @dataclass(frozen=True)
 class Encoder:
     """Codes a genotype by the share of its counted alleles: 0, ½ or 1, and a missing call by the training individuals' `mean` (n_loci,).

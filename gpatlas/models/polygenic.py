@@ -13,7 +13,7 @@ from gpatlas.models.background import Mixed
 from gpatlas.models.clumps import Clumps, Places, standardised, unit_length
 from gpatlas.models.columns import Coding, Columns, Mask, Terms
 from gpatlas.models.contract import Part
-from gpatlas.models.encoder import BLOCK_SIZE, Numbers
+from gpatlas.models.encoder import Numbers, times
 from gpatlas.models.linked import LinkedModel, LinkedPart, linked_path, representatives
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.ridge import RidgeFit, penalties
@@ -155,8 +155,7 @@ class Polygenic:
 
     def predict(self, columns: Columns, numbers: Numbers) -> FloatArray:
         """Of n individuals, given the columns of their loci and their numbers: (n,)"""
-        many = np.concatenate([block @ self.background for _, block in numbers.blocks(BLOCK_SIZE)])
-        return np.asarray(many + columns.products(self.terms).weighted_sum(self.effects) + self.intercept)
+        return np.asarray(times(numbers, self.background) + columns.products(self.terms).weighted_sum(self.effects) + self.intercept)
 
 
 def pairs_table(

@@ -8,7 +8,7 @@ import numpy as np
 
 from gpatlas.data.genotypes import FloatArray, blocks
 from gpatlas.models.contract import FitProgress, Fitted, Part
-from gpatlas.models.encoder import BLOCK_SIZE, Block, Encoder, Encoding, Numbers
+from gpatlas.models.encoder import BLOCK_SIZE, Block, Encoder, Encoding, Numbers, times
 from gpatlas.models.heritability import heritability_columns
 from gpatlas.models.registry import RidgeSettings
 from gpatlas.models.settings import PenaltySettings
@@ -59,7 +59,7 @@ class RidgeFit:
 
     def predict(self, numbers: Numbers) -> FloatArray:
         """Of n individuals: (n, T)"""
-        return np.concatenate([block @ self.coefficients for _, block in numbers.blocks(BLOCK_SIZE)]) + self.intercept
+        return times(numbers, self.coefficients) + self.intercept
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gpatlas.settings import nearest
 
 STUDY_SEED = 42  # of the study's splits for ridge regression
 FOLDS_SEED = 1  # of the folds: every model of a population has the same
-VALIDATION_SHARE = 0.15  # of the individuals outside a fold
+VALIDATION_SHARE = 0.15  # of the individuals outside a fold, or of all where nothing else says who trains
 
 Plan = list[tuple[list[int], list["Split"]]]
 """Which traits, by number from 0, are fitted together, and on which splits."""
@@ -115,6 +115,21 @@ def assign_folds(n: int, groups: TextArray | None, n_folds: int, random: np.rand
         fold_of[name] = int(taken.argmin())
         taken[fold_of[name]] += sizes[name]
     return np.array([fold_of[name] for name in groups.tolist()], np.intp)
+
+
+def inner_folds(n: int, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """(the rest, those left out) of `n` training individuals, for a fit that chooses by cross-validation among them."""
+    folds = assign_folds(n, None, min(n_folds, n), np.random.default_rng(seed))
+    return [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(int(folds.max()) + 1)]
+
+
+def drawn_parts(n: int, validates: bool, seed: int) -> tuple[Rows, Rows]:
+    """Of `n` individuals who are all fitted: whom to train on and, for a model that `validates`, whom to choose by, drawn at random."""
+    if not validates:
+        return np.arange(n), np.arange(0)
+    order = np.random.default_rng(seed).permutation(n)
+    cut = n - max(2, round(VALIDATION_SHARE * n))
+    return order[:cut], order[cut:]
 
 
 def _ridge_of_the_study(settings: RidgeSettings, traits: list[int], rows: Rows) -> Plan:

@@ -11,11 +11,11 @@ from itertools import count
 import numpy as np
 from scipy.optimize import nnls
 
-from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
+from gpatlas.data.genotypes import FloatArray, Genotypes
 from gpatlas.models.contract import Fit, FitProgress, Fitted, Part, Silent
 from gpatlas.models.registry import MODELS, StackSettings
 from gpatlas.models.settings import FitSettings
-from gpatlas.models.splits import VALIDATION_SHARE, assign_folds
+from gpatlas.models.splits import drawn_parts, inner_folds
 from gpatlas.settings import build, resolve
 
 Predict = Callable[[Genotypes], FloatArray]
@@ -24,11 +24,10 @@ Predict = Callable[[Genotypes], FloatArray]
 def fit(train: Part, validation: Part, settings: StackSettings, progress: FitProgress) -> dict[str, Fitted]:
     """The models on every fold, then on all training individuals; columns `weight_<model>`."""
     n, names = len(train.phenotypes), settings.models
-    folds = assign_folds(n, None, min(settings.n_inner_folds, n), np.random.default_rng(settings.seed))
+    folds = inner_folds(n, settings.n_inner_folds, settings.seed)
     unseen = np.empty((len(names), *train.phenotypes.shape))
-    done, total = count(1), (int(folds.max()) + 2) * len(names)
-    for fold in range(int(folds.max()) + 1):
-        rest, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+    done, total = count(1), (len(folds) + 1) * len(names)
+    for rest, held_out in folds:
         for place, name in enumerate(names):
             predict = _fit_base(name, train.rows(rest), settings)
             unseen[place, held_out] = predict(train.genotypes.rows(held_out))
@@ -66,10 +65,6 @@ def _fit_base(name: str, part: Part, settings: StackSettings) -> Predict:
     """One of the models, with its own defaults, on all of a part; the last result is the one that predicts, as in an estimator."""
     model = MODELS[name]
     own: FitSettings = build(model.settings, {"protocol": "holdout", "seed": settings.seed, "threads": settings.threads})
-    everyone: Rows = np.arange(len(part.phenotypes))
-    validation = everyone[:0]
-    if model.validates:
-        order = np.random.default_rng(settings.seed).permutation(everyone)
-        everyone, validation = np.split(order, [len(order) - max(2, round(VALIDATION_SHARE * len(order)))])
+    train, validation = drawn_parts(len(part.phenotypes), model.validates, settings.seed)
     fitting: Fit = resolve(model.fit)
-    return list(fitting(part.rows(everyone), part.rows(validation), own, Silent()).values())[-1].predict
+    return list(fitting(part.rows(train), part.rows(validation), own, Silent()).values())[-1].predict
