@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes, blocks, pack
+from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes, Rows, blocks, pack
+from gpatlas.models.contract import Part
 from gpatlas.models.encoder import Dense, Encoded, Encoder, Numbers
 
 Terms = npt.NDArray[np.intp]  # (k, 2), the smaller first; 0 is the constant, j the j-th locus
@@ -168,6 +169,24 @@ class Coding:
         for loci, block in self.encoder.encode(genotypes).locus_blocks(LOCUS_BLOCK):
             values[1 + loci.start : 1 + loci.stop] = ((block - self.centre[loci]) / self.scale[loci]).T
         return NumberColumns(values)
+
+
+@dataclass(frozen=True)
+class InnerFold:
+    """Training individuals without some of them, the `rest`, and these, the `others`, with the `columns` of both, coded by the rest."""
+
+    rest: Part
+    others: Part
+    coding: Coding
+    columns: Columns
+    other_columns: Columns
+
+    @classmethod
+    def of(cls, train: Part, held_out: Rows) -> "InnerFold":
+        """Without the individuals `held_out`."""
+        rest, others = train.rows(np.setdiff1d(np.arange(len(train.genotypes)), held_out)), train.rows(held_out)
+        coding = Coding.fit(rest.genotypes)
+        return cls(rest, others, coding, coding.columns(rest.genotypes), coding.columns(others.genotypes))
 
 
 def signs(alleles: ByteArray) -> Singles:

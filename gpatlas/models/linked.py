@@ -12,13 +12,14 @@ from functools import cached_property
 
 import numpy as np
 
-from gpatlas.data.genotypes import FloatArray, Genotypes, blocks
+from gpatlas.data.genotypes import FloatArray
 from gpatlas.models.background import Background, Mixed
 from gpatlas.models.clumps import Clumps, effective_number, unit_length
-from gpatlas.models.columns import Coding, Columns, Mask, SignColumns, Singles, Terms
+from gpatlas.models.columns import Columns, Mask, Singles, Terms
+from gpatlas.models.encoder import Numbers
 from gpatlas.models.registry import PairwiseSettings
+from gpatlas.models.screening import NOTHING, Scanned, scanned_of, settle
 
-SCAN_BLOCK = 256  # loci scored against all others at once
 MOST_ROUNDS = 30  # at one threshold
 ENTERING_SHARE = 100  # one term per so many individuals enters in a round at most
 MOST_CANDIDATES = 300  # that are compared with each other
@@ -27,28 +28,20 @@ SAME = 0.8  # squared correlation with a term of the model above which a candida
 
 
 @dataclass(frozen=True)
-class LinkedPart:
-    """Individuals to screen: `columns` of the constant and of the clumps' representatives, and `scanned`, x of those that score terms.
+class LinkedPart(Scanned):
+    """The `columns` are those of the constant and of the clumps' representatives, `background` is of all loci.
 
-    `n_independent`: how many independent loci these are worth.
+    `n_independent`: how many independent loci the representatives are worth.
     """
 
-    columns: Columns
-    scanned: Singles
     background: Background
     n_independent: float
 
     @classmethod
-    def of(cls, genotypes: Genotypes, coding: Coding, clumps: Clumps, settings: PairwiseSettings) -> "LinkedPart":
-        """`coding`: learned from these individuals."""
-        columns = representatives(coding.columns(genotypes), clumps)
-        scanned = columns.x(0, min(settings.max_scan_individuals, columns.n))
-        scanned[1:][np.ptp(scanned[1:], axis=1) == 0] = 0
-        return cls(columns, scanned, Background.of(coding.encoder.encode(genotypes)), effective_number(columns))
-
-    @cached_property
-    def _squares(self) -> Singles | None:
-        return None if isinstance(self.columns, SignColumns) else self.scanned**2
+    def of(cls, columns: Columns, numbers: Numbers, clumps: Clumps, settings: PairwiseSettings) -> "LinkedPart":
+        """Of these individuals' columns of all loci, and their numbers."""
+        chosen = representatives(columns, clumps)
+        return cls(chosen, scanned_of(chosen, settings), Background.of(numbers), effective_number(chosen))
 
     @cached_property
     def _projected_squares(self) -> Singles:
@@ -69,24 +62,14 @@ class LinkedPart:
         """The terms whose score is above `lowest` of its level, the strongest first, and score / level. `partners` (1 + M,)"""
         single, partnered, pair = self.levels(int(partners.sum()))
         level_of = np.where(partners, partnered, pair).astype(np.float32)
-        weights = mixed.residual[: self.scanned.shape[1]] - mixed.residual[: self.scanned.shape[1]].mean()
-        weights = (weights / (np.linalg.norm(weights) or 1)).astype(np.float32)
-        terms, sizes = [np.empty((0, 2), np.intp)], [np.empty(0)]
-        for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
-            scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
-            if self._squares is not None:
-                mean_squares = self._squares[start:stop] @ self._squares[start:].T / len(weights)
-                scores = np.divide(scores, np.sqrt(mean_squares), out=np.zeros_like(scores), where=mean_squares > 0)
-            scores /= np.minimum(level_of[start:stop, None], level_of[start:])
-            if start == 0:
+
+        def of_levels(columns: slice, scores: Singles) -> Singles:
+            scores /= np.minimum(level_of[columns, None], level_of[columns.start :])
+            if columns.start == 0:
                 scores[0] = self._of_singles(mixed) / single
-            first, second = np.nonzero(scores > lowest)
-            upper = first < second
-            first, second = first[upper], second[upper]
-            terms.append(np.column_stack([first, second]) + start)
-            sizes.append(scores[first, second])
-        order = np.argsort(-np.concatenate(sizes), kind="stable")
-        return np.concatenate(terms)[order], np.concatenate(sizes)[order]
+            return scores
+
+        return self.strongest(mixed.residual, lowest, of_levels)
 
     def _of_singles(self, mixed: Mixed) -> FloatArray:
         """The scores of the loci, (1 + M,): their own share in the background is in V too, so that x·V⁻¹·x is far below n."""
@@ -143,19 +126,13 @@ class LinkedModel:
 
         Without `enter`, terms only leave.
         """
-        model, seen = self, set[bytes]()
-        for _ in range(MOST_ROUNDS):
-            kept = np.abs(model.mixed.z) >= threshold * model.levels()
-            kept[0] = True
-            entering = model.entering(threshold) if enter else model.terms[:0]
-            if kept.all() and not len(entering):
-                break
-            model = model.changed(kept, entering)
-            state = np.sort(model.terms @ [len(self.part.columns), 1]).tobytes()
-            if state in seen:
-                break
-            seen.add(state)
-        return model
+        return settle(self, lambda model: model.kept(threshold), lambda model: model.entering(threshold) if enter else NOTHING, MOST_ROUNDS)
+
+    def kept(self, threshold: float) -> Mask:
+        """The terms that stay at a factor on the levels, (k,)."""
+        kept = np.abs(self.mixed.z) >= threshold * self.levels()
+        kept[0] = True
+        return np.asarray(kept)
 
     def entering(self, threshold: float) -> Terms:
         """The strongest further terms, of which no two are alike, as many as may enter at once."""

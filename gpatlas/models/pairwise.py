@@ -13,11 +13,11 @@ import pandas as pd
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
 from gpatlas.models.clumps import Clumps
-from gpatlas.models.columns import Coding, Columns, Terms
+from gpatlas.models.columns import Coding, Columns, InnerFold, Terms
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.encoder import Numbers
 from gpatlas.models.linked import LinkedPart
-from gpatlas.models.polygenic import LinkedTrial, Polygenic, cross_linked, discovery_rates, pairs_table, settle_step
+from gpatlas.models.polygenic import LinkedTrial, Polygenic, cross_linked, discovery_rates, pairs_table, permuted_scores, settle_step
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.ridge import RidgeFit, penalties
 from gpatlas.models.screening import LeastSquares, ScreenedPart, path
@@ -42,8 +42,9 @@ def fit(train: Part, validation: Part, settings: PairwiseSettings, progress: Fit
     done, total = count(1), (len(parts) + 1) * n_traits
     trials: list[list[tuple[list[Trial], LinkedTrial | None]]] = [[] for _ in range(n_traits)]
     for held_out in parts:
-        sparse = repeat([]) if clumps.merged else cross(train, held_out, with_loci, settings)
-        polygenic = repeat(None) if alone else cross_linked(train, held_out, clumps, settings)
+        fold = InnerFold.of(train, held_out)
+        sparse = repeat([]) if clumps.merged else cross(fold, with_loci, settings)
+        polygenic = repeat(None) if alone else cross_linked(fold, clumps, settings)
         for trait, _ in enumerate(trials):
             trials[trait].append((next(sparse), next(polygenic)))
             progress(next(done), total)
@@ -91,12 +92,12 @@ class AllTrained:
     @cached_property
     def screened(self) -> ScreenedPart:
         """Without a background."""
-        return ScreenedPart.of(self.train.genotypes, self.coding, self.with_loci, self.settings)
+        return ScreenedPart.of(self.columns, self.with_loci, self.settings)
 
     @cached_property
     def linked(self) -> LinkedPart:
         """In front of a background."""
-        return LinkedPart.of(self.train.genotypes, self.coding, self.clumps, self.settings)
+        return LinkedPart.of(self.columns, self.coding.encoder.encode(self.train.genotypes), self.clumps, self.settings)
 
     def fit(self, phenotype: FloatArray, sparse: "list[list[Trial]]", polygenic: list[LinkedTrial]) -> "Sparse | Polygenic":
         """One trait, as its trials choose; where they do as well, without a background."""
@@ -125,15 +126,13 @@ def folds(n: int, settings: PairwiseSettings) -> list[Rows]:
     return parts[: -(-ENOUGH_HELD_OUT // len(parts[-1]))]
 
 
-def cross(train: Part, held_out: Rows, with_loci: bool, settings: PairwiseSettings) -> Iterator[list[Trial]]:
-    """Of every trait, the steps of the schedule without the individuals `held_out`."""
-    rest, others = train.rows(np.setdiff1d(np.arange(len(train.genotypes)), held_out)), train.rows(held_out)
-    coding = Coding.fit(rest.genotypes)
-    population, columns = ScreenedPart.of(rest.genotypes, coding, with_loci, settings), coding.columns(others.genotypes)
-    for phenotype, wanted in zip(rest.phenotypes.T, others.phenotypes.T, strict=True):
+def cross(fold: InnerFold, with_loci: bool, settings: PairwiseSettings) -> Iterator[list[Trial]]:
+    """Of every trait, the steps of the schedule without the others of a fold."""
+    population = ScreenedPart.of(fold.columns, with_loci, settings)
+    for phenotype, wanted in zip(fold.rest.phenotypes.T, fold.others.phenotypes.T, strict=True):
         wanted = wanted - phenotype.mean()
         yield [
-            Trial(threshold, model.terms, float(((model.predict(columns) - wanted) ** 2).sum()))
+            Trial(threshold, model.terms, float(((model.predict(fold.other_columns) - wanted) ** 2).sum()))
             for threshold, model in path(LeastSquares.start(population, phenotype), settings.thresholds)
         ]
 
@@ -200,19 +199,17 @@ class Sparse:
 
 
 def null_scores(model: LeastSquares, threshold: float, settings: PairwiseSettings) -> list[FloatArray]:
-    """Sizes of the scores of pairs that are found in permuted traits: additive effects stay, what they leave is permuted.
-
-    None where `model` has no pairs to compare with.
-    """
+    """As `permuted_scores` has them; none where `model` has no pairs to compare with."""
     if not settings.n_permutations or not model.terms[:, 0].any():
         return []
-    random, additive = np.random.default_rng(settings.seed), model.changed(model.terms[:, 0] == 0, model.terms[:0])
-    explained, found = additive.phenotype - additive.residual, []
-    for _ in range(settings.n_permutations):
-        start = LeastSquares.start(model.population, explained + random.permutation(additive.residual))
-        permuted = next(reached for passed, reached in path(start, settings.thresholds) if passed == threshold)
-        found.append(np.abs(permuted.scores[permuted.terms[:, 0] > 0]))
-    return found
+    additive = model.changed(model.terms[:, 0] == 0, model.terms[:0])
+
+    def of_pairs(phenotype: FloatArray) -> FloatArray:
+        steps = path(LeastSquares.start(model.population, phenotype), settings.thresholds)
+        reached = next(model for passed, model in steps if passed == threshold)
+        return np.asarray(reached.scores[reached.terms[:, 0] > 0])
+
+    return permuted_scores(additive.phenotype - additive.residual, additive.residual, of_pairs, settings)
 
 
 def stands_for(pairs: pd.DataFrame, true: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:

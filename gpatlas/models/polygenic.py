@@ -1,6 +1,6 @@
 """Terms in front of a polygenic background, as a model that predicts: what inner folds choose, the fit, the pairs and their intervals."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gpatlas.data.genotypes import FloatArray, Rows
+from gpatlas.data.genotypes import FloatArray
 from gpatlas.models.background import Mixed
 from gpatlas.models.clumps import Clumps, Places, standardised, unit_length
-from gpatlas.models.columns import Coding, Columns, Mask, Terms
-from gpatlas.models.contract import Part
+from gpatlas.models.columns import Coding, Columns, InnerFold, Mask, Terms
 from gpatlas.models.encoder import Numbers, times
 from gpatlas.models.linked import LinkedModel, LinkedPart, linked_path, representatives
 from gpatlas.models.registry import PairwiseSettings
@@ -43,14 +42,13 @@ class LinkedChoice:
     error: float
 
 
-def cross_linked(train: Part, held_out: Rows, clumps: Clumps, settings: PairwiseSettings) -> Iterator[LinkedTrial]:
-    """Of every trait, the steps of the schedule without the individuals `held_out`."""
-    rest, others = train.rows(np.setdiff1d(np.arange(len(train.genotypes)), held_out)), train.rows(held_out)
-    coding = Coding.fit(rest.genotypes)
-    part = LinkedPart.of(rest.genotypes, coding, clumps, settings)
-    columns = representatives(coding.columns(others.genotypes), clumps)
-    scores = part.background.scores_of(coding.encoder.encode(others.genotypes))
-    for phenotype, wanted in zip(rest.phenotypes.T, others.phenotypes.T, strict=True):
+def cross_linked(fold: InnerFold, clumps: Clumps, settings: PairwiseSettings) -> Iterator[LinkedTrial]:
+    """Of every trait, the steps of the schedule without the others of a fold."""
+    encoder = fold.coding.encoder
+    part = LinkedPart.of(fold.columns, encoder.encode(fold.rest.genotypes), clumps, settings)
+    columns = representatives(fold.other_columns, clumps)
+    scores = part.background.scores_of(encoder.encode(fold.others.genotypes))
+    for phenotype, wanted in zip(fold.rest.phenotypes.T, fold.others.phenotypes.T, strict=True):
         terms, errors = [], []
         for _, model in linked_path(LinkedModel.start(part, phenotype), settings.background_thresholds):
             terms.append(model.terms)
@@ -234,21 +232,27 @@ def stabilities(terms: Terms, of_folds: list[Terms], part: LinkedPart) -> FloatA
 
 
 def linked_null(model: LinkedModel, step: int, settings: PairwiseSettings) -> list[FloatArray]:
-    """Sizes of the scores of pairs that are found in permuted traits: additive effects stay, what they leave is permuted.
-
-    None where `model` has no pairs to compare with.
-    """
+    """As `permuted_scores` has them; none where `model` has no pairs to compare with."""
     if not settings.n_permutations or not model.terms[:, 0].any():
         return []
-    random, additive = np.random.default_rng(settings.seed), model.changed(model.terms[:, 0] == 0, model.terms[:0])
-    mixed = additive.mixed
+    mixed = model.changed(model.terms[:, 0] == 0, model.terms[:0]).mixed
     explained = mixed.terms @ mixed.effects + model.part.background.scores @ mixed.component_effects
-    found = []
-    for _ in range(settings.n_permutations):
-        phenotype = explained + random.permutation(mixed.phenotype - explained)
-        _, permuted = at_step(model.part, phenotype, step, settings)
-        found.append(np.abs(permuted.mixed.z[permuted.terms[:, 0] > 0]))
-    return found
+
+    def of_pairs(phenotype: FloatArray) -> FloatArray:
+        _, reached = at_step(model.part, phenotype, step, settings)
+        return np.asarray(reached.mixed.z[reached.terms[:, 0] > 0])
+
+    return permuted_scores(explained, mixed.phenotype - explained, of_pairs, settings)
+
+
+def permuted_scores(
+    explained: FloatArray, left: FloatArray, of_pairs: Callable[[FloatArray], FloatArray], settings: PairwiseSettings
+) -> list[FloatArray]:
+    """Sizes of the scores `of_pairs` that are found in permuted traits: what additive effects have `explained` (n,) stays, what they
+    `left` (n,) is permuted.
+    """
+    random = np.random.default_rng(settings.seed)
+    return [np.abs(of_pairs(explained + random.permutation(left))) for _ in range(settings.n_permutations)]
 
 
 def discovery_rates(scores: FloatArray, null: list[FloatArray]) -> FloatArray:

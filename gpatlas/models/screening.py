@@ -9,42 +9,86 @@ values, or calls are missing, x is the count with mean 0 and variance 1, and √
 linkage: of pairs that agree in nearly every individual, any may be the one that is found.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
-from gpatlas.data.genotypes import FloatArray, Genotypes, blocks
-from gpatlas.models.columns import Coding, Columns, Mask, SignColumns, Singles, Terms
+from gpatlas.data.genotypes import FloatArray, blocks
+from gpatlas.models.columns import Columns, Mask, SignColumns, Singles, Terms
 from gpatlas.models.registry import PairwiseSettings
 
 SCAN_BLOCK = 256  # loci scored against all others at once
 MOST_ROUNDS = 50  # at one threshold
 ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
 JITTER = 1e-6  # on the mean squares of the terms, which are 1
+NOTHING: Terms = np.empty((0, 2), np.intp)
+C = TypeVar("C", bound="Changing")
 
 
 @dataclass(frozen=True)
-class ScreenedPart:
+class Scanned:
     """Individuals to screen: the `columns` of all of them, and `scanned` (1 + n_loci, n_scanned), x of those that score terms.
 
-    A locus that does not vary is 0 in `scanned`, so that no term with it is ever found. Scores below `lowest_threshold`, a
-    factor on the noise level, are of no interest. `with_loci`: every locus has an additive effect, whatever its score.
+    A locus that does not vary is 0 in `scanned`, so that no term with it is ever found.
     """
 
     columns: Columns
     scanned: Singles
+
+    @cached_property
+    def _squares(self) -> Singles | None:
+        """Those of `scanned`; None where all are 1, or 0 throughout a locus."""
+        return None if isinstance(self.columns, SignColumns) else self.scanned**2
+
+    def strongest(self, residual: FloatArray, lowest: float, adjusted: Callable[[slice, Singles], Singles]) -> tuple[Terms, FloatArray]:
+        """The terms whose score is above `lowest`, the strongest first, and the scores' sizes. `residual`: (n,)
+
+        `adjusted`: takes which columns are scored, and their scores (k, l) with these and all columns behind them, and says what counts.
+        """
+        centred = residual[: self.scanned.shape[1]] - residual[: self.scanned.shape[1]].mean()
+        weights = (centred / (np.linalg.norm(centred) or 1)).astype(np.float32)
+        terms, sizes = [NOTHING], [np.empty(0)]
+        for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
+            scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
+            if self._squares is not None:
+                mean_squares = self._squares[start:stop] @ self._squares[start:].T / len(weights)
+                scores = np.divide(scores, np.sqrt(mean_squares), out=np.zeros_like(scores), where=mean_squares > 0)
+            scores = adjusted(slice(start, stop), scores)
+            first, second = np.nonzero(scores > lowest)
+            upper = first < second
+            first, second = first[upper], second[upper]
+            terms.append(np.column_stack([first, second]) + start)
+            sizes.append(np.asarray(scores[first, second], np.float64))
+        order = np.argsort(-np.concatenate(sizes), kind="stable")
+        return np.concatenate(terms)[order], np.concatenate(sizes)[order]
+
+
+def scanned_of(columns: Columns, settings: PairwiseSettings) -> Singles:
+    """Of the first individuals, as Scanned has it. What `columns` hold stays as it is."""
+    x = columns.x(0, min(settings.max_scan_individuals, columns.n))
+    constant = np.ptp(x[1:], axis=1) == 0
+    if constant.any() and not x.flags.owndata:
+        x = x.copy()
+    x[1:][constant] = 0
+    return x
+
+
+@dataclass(frozen=True)
+class ScreenedPart(Scanned):
+    """Scores below `lowest_threshold`, a factor on the noise level, are of no interest. `with_loci`: every locus has an additive effect,
+    whatever its score.
+    """
+
     with_loci: bool
     lowest_threshold: float
 
     @classmethod
-    def of(cls, genotypes: Genotypes, coding: Coding, with_loci: bool, settings: PairwiseSettings) -> "ScreenedPart":
-        """`coding`: learned from these individuals."""
-        columns = coding.columns(genotypes)
-        scanned = columns.x(0, min(settings.max_scan_individuals, columns.n))
-        scanned[1:][np.ptp(scanned[1:], axis=1) == 0] = 0
-        return cls(columns, scanned, with_loci, min(settings.thresholds))
+    def of(cls, columns: Columns, with_loci: bool, settings: PairwiseSettings) -> "ScreenedPart":
+        """Of these individuals' columns."""
+        return cls(columns, scanned_of(columns, settings), with_loci, min(settings.thresholds))
 
     @property
     def n_loci(self) -> int:
@@ -62,11 +106,6 @@ class ScreenedPart:
         columns = self.columns.products(self.fixed)
         return np.asarray(np.linalg.inv(with_jitter(columns.cross(columns), columns.n)), np.float64)
 
-    @cached_property
-    def _squares(self) -> Singles | None:
-        """Those of `scanned`; None where all are 1, or 0 throughout a locus."""
-        return None if isinstance(self.columns, SignColumns) else self.scanned**2
-
     @property
     def noise_level(self) -> float:
         """What the largest score of all terms is near, where there is nothing."""
@@ -74,22 +113,7 @@ class ScreenedPart:
 
     def scan(self, residual: FloatArray) -> tuple[Terms, FloatArray]:
         """The terms whose score is of interest, the strongest first, and the scores' sizes. `residual`: (n,)"""
-        level = self.lowest_threshold * self.noise_level
-        centred = residual[: self.scanned.shape[1]] - residual[: self.scanned.shape[1]].mean()
-        weights = (centred / (np.linalg.norm(centred) or 1)).astype(np.float32)
-        terms, sizes = [np.empty((0, 2), np.intp)], [np.empty(0)]
-        for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
-            scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
-            if self._squares is not None:
-                mean_squares = self._squares[start:stop] @ self._squares[start:].T / len(weights)
-                scores = np.divide(scores, np.sqrt(mean_squares), out=np.zeros_like(scores), where=mean_squares > 0)
-            first, second = np.nonzero(scores > level)
-            upper = first < second
-            first, second = first[upper], second[upper]
-            terms.append(np.column_stack([first, second]) + start)
-            sizes.append(scores[first, second])
-        order = np.argsort(-np.concatenate(sizes), kind="stable")
-        return np.concatenate(terms)[order], np.concatenate(sizes)[order]
+        return self.strongest(residual, self.lowest_threshold * self.noise_level, lambda _, scores: scores)
 
 
 @dataclass(frozen=True)
@@ -160,18 +184,12 @@ class LeastSquares:
 
         Without `enter`, terms only leave.
         """
-        level, seen, model = threshold * self.population.noise_level, set[bytes](), self
-        for _ in range(MOST_ROUNDS):
-            kept = (np.abs(model.scores) >= level) | (np.arange(len(model.terms)) < len(self.population.fixed))
-            entering = model.entering(level) if enter else model.terms[:0]
-            if kept.all() and not len(entering):
-                break
-            model = model.changed(kept, entering)
-            state = np.sort(model.terms @ [len(self.population.columns), 1]).tobytes()
-            if state in seen:
-                break
-            seen.add(state)
-        return model
+        level = threshold * self.population.noise_level
+        return settle(self, lambda model: model.kept(level), lambda model: model.entering(level) if enter else NOTHING, MOST_ROUNDS)
+
+    def kept(self, level: float) -> Mask:
+        """The terms that stay at a level, (k,)."""
+        return (np.abs(self.scores) >= level) | (np.arange(len(self.terms)) < len(self.population.fixed))
 
     def entering(self, level: float) -> Terms:
         """The strongest of the candidates above a level, as many as may enter at once."""
@@ -182,6 +200,32 @@ class LeastSquares:
     def predict(self, columns: Columns) -> FloatArray:
         """Of other individuals, given the columns of their loci: (n,)"""
         return columns.products(self.terms).weighted_sum(self.effects)
+
+
+class Changing(Protocol):
+    """A model whose terms come and go."""
+
+    @property
+    def terms(self) -> Terms:
+        """(k, 2)"""
+
+    def changed(self, kept: Mask, entering: Terms) -> Self:
+        """Without the terms that are not `kept` (k,), and with those `entering`."""
+
+
+def settle(model: C, kept: Callable[[C], Mask], entering: Callable[[C], Terms], most_rounds: int) -> C:
+    """The model that neither takes in nor loses a term, or that comes up again."""
+    seen = set[bytes]()
+    for _ in range(most_rounds):
+        staying, new = kept(model), entering(model)
+        if staying.all() and not len(new):
+            break
+        model = model.changed(staying, new)
+        state = model.terms[np.lexsort(model.terms.T)].tobytes()
+        if state in seen:
+            break
+        seen.add(state)
+    return model
 
 
 def path(model: LeastSquares, thresholds: Sequence[float]) -> Iterator[tuple[float, LeastSquares]]:

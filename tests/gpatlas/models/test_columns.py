@@ -59,7 +59,7 @@ def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None
     counts, residual = diploid_counts(53, 17, missing=0.1), np.random.default_rng(2).standard_normal(53) + 3
     counts[:, 8] = 2
     genotypes = Genotypes.of(counts)
-    population = ScreenedPart.of(genotypes, Coding.fit(genotypes), True, PairwiseSettings(thresholds=(0.3,)))
+    population = ScreenedPart.of(Coding.fit(genotypes).columns(genotypes), True, PairwiseSettings(thresholds=(0.3,)))
     x = coded(counts, counts)
     products = np.einsum("ni,nj->nij", x, x)
     sizes = np.sqrt((products**2).sum(axis=0))
@@ -74,10 +74,20 @@ def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None
     assert not (terms == 9).any(), "it does not vary"
 
 
+def test_a_locus_that_does_not_vary_among_those_who_scan_stays_in_the_columns() -> None:
+    counts = diploid_counts(53, 17, missing=0.1)
+    counts[:20, 8] = 2
+    genotypes = Genotypes.of(counts)
+    columns = Coding.fit(genotypes).columns(genotypes)
+    population = ScreenedPart.of(columns, True, PairwiseSettings(max_scan_individuals=20))
+    assert not population.scanned[9].any()
+    np.testing.assert_allclose(columns.x(0, 53), coded(counts, counts).T, atol=1e-5)
+
+
 def test_scores_of_noise_are_standard_normal() -> None:
     """Their mean square is within 4 standard errors of 1, as it is for haploids."""
     genotypes = Genotypes.of(diploid_counts(4000, 60, missing=0.1))
-    population = ScreenedPart.of(genotypes, Coding.fit(genotypes), True, PairwiseSettings(thresholds=(1e-6,)))
+    population = ScreenedPart.of(Coding.fit(genotypes).columns(genotypes), True, PairwiseSettings(thresholds=(1e-6,)))
     _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7)
     assert abs((sizes**2).mean() - 1) < 4 * np.sqrt(2 / len(sizes))
 
@@ -85,7 +95,7 @@ def test_scores_of_noise_are_standard_normal() -> None:
 def test_model_is_least_squares() -> None:
     counts, random = diploid_counts(150, 10, missing=0.1), np.random.default_rng(5)
     genotypes, phenotype = Genotypes.of(counts), random.standard_normal(150) + 100
-    start = LeastSquares.start(ScreenedPart.of(genotypes, Coding.fit(genotypes), True, PairwiseSettings()), phenotype)
+    start = LeastSquares.start(ScreenedPart.of(Coding.fit(genotypes).columns(genotypes), True, PairwiseSettings()), phenotype)
     model = start.joined(np.array([[1, 2], [3, 9]])).changed(np.arange(13) != 4, np.array([[5, 6]]))
     x, centred = coded(counts, counts), phenotype - phenotype.mean()
     columns = x[:, model.terms[:, 0]] * x[:, model.terms[:, 1]]

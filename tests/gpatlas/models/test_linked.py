@@ -108,7 +108,8 @@ def test_missing_calls_of_diploids() -> None:
 def part_of_cross(cross: Cross) -> LinkedPart:
     genotypes, settings = Genotypes.of(cross.alleles), PairwiseSettings()
     coding = Coding.fit(genotypes)
-    return LinkedPart.of(genotypes, coding, Clumps.of(coding.columns(genotypes), 0.9, 1000), settings)
+    columns = coding.columns(genotypes)
+    return LinkedPart.of(columns, coding.encoder.encode(genotypes), Clumps.of(columns, 0.9, 1000), settings)
 
 
 def test_scores_of_noise_are_standard_normal_before_a_background() -> None:

@@ -25,7 +25,7 @@ def with_constant(alleles: Array) -> Array:
 
 def population_of(alleles: Array, with_loci: bool = True, **values: Any) -> ScreenedPart:
     genotypes = Genotypes.of(alleles)
-    return ScreenedPart.of(genotypes, Coding.fit(genotypes), with_loci, PairwiseSettings(**values))
+    return ScreenedPart.of(Coding.fit(genotypes).columns(genotypes), with_loci, PairwiseSettings(**values))
 
 
 def products(alleles: Array, terms: Array) -> Array:
