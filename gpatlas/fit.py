@@ -2,16 +2,20 @@
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpatlas.data.dataset import Dataset
 from gpatlas.models.evaluation import evaluate
-from gpatlas.models.registry import Model
+from gpatlas.models.registry import Model, StackSettings
 from gpatlas.models.scores import Row
 from gpatlas.models.settings import FitSettings
 from gpatlas.needs import check_memory, memory_bytes
 from gpatlas.progress import Progress
 from gpatlas.settings import Size, beside
 from gpatlas.stages import FITS
+
+if TYPE_CHECKING:
+    from gpatlas.models.base_fits import BaseFits
 
 
 def run(model: Model, settings: FitSettings, source: Path, out: Path, progress: Progress) -> None:
@@ -21,10 +25,19 @@ def run(model: Model, settings: FitSettings, source: Path, out: Path, progress: 
     """
     with Dataset(source) as data:
         check_size(model, settings, Size(data.n_individuals, data.n_loci, data.n_traits, data.bits), data.name)
-        evaluation = evaluate(model, settings, data.population(), progress)
+        evaluation = evaluate(model, settings, data.population(), progress, _base_fits(settings))
     for name, table in evaluation.tables.items():
         table.to_csv(beside(out, name), index=False)
     write_table(evaluation.rows, out)
+
+
+def _base_fits(settings: FitSettings) -> "BaseFits | None":
+    """Those that a stack is told of."""
+    if not isinstance(settings, StackSettings) or settings.fits is None:
+        return None
+    from gpatlas.models.base_fits import BaseFits  # with pandas, whose import takes longer than many a fit
+
+    return BaseFits.read(settings.fits, settings.models)
 
 
 def check_size(model: Model, settings: FitSettings, size: Size, name: str) -> None:

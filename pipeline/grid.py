@@ -14,7 +14,7 @@ from gpatlas.data.settings import SimulateSettings, dataset_bytes, n_qtl_for
 from gpatlas.models.settings import FitSettings
 from gpatlas.settings import Settings, Size, nearest
 from pipeline.faults import Faults, fault_of_name
-from pipeline.models import FittedBlock, chosen_models
+from pipeline.models import FittedBlock, chosen_models, combined
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
 LARGEST = {"n_individuals": 10**9, "n_loci": 10**9, "n_qtl": 10**9, "n_traits": 10_000}
@@ -50,9 +50,9 @@ class Scenario:
         """Size on disk of its dataset file."""
         return dataset_bytes(self.simulation)
 
-    def fits(self) -> Iterator[tuple[str, Settings, str]]:
-        """(model, its settings, '': all traits are fitted together) of every fit."""
-        yield from ((model, settings, "") for model, settings in self.models)
+    def fits(self) -> Iterator[tuple[str, Settings, str, Mapping[str, Settings]]]:
+        """(model, its settings, '': all traits are fitted together, the settings of the fits that it combines) of every fit."""
+        yield from ((model, settings, "", combined(settings, dict(self.models))) for model, settings in self.models)
 
     @property
     def size(self) -> Size:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from gpatlas.figures.settings import FurtherModels
-from gpatlas.models.registry import MODELS
+from gpatlas.models.registry import MODELS, StackSettings
 from gpatlas.models.settings import FitSettings, Protocol, split_sizes
 from gpatlas.settings import Int, Positive, nearest
 from pipeline.faults import Faults
@@ -15,6 +15,7 @@ from pipeline.faults import Faults
 SAID_ELSEWHERE = {
     "seed": "is the replicate number; choose replicates in the grid",
     "traits": "are chosen for all models: in the block 'data'",
+    "fits": "are those of the experiment, which the driver hands to a stack",
 }
 Folds = Annotated[Int, Field(ge=2)]
 
@@ -87,3 +88,19 @@ def _model(name: str, given: Any, shared: Mapping[str, Any], key: str, faults: F
     common = {setting: value for setting, value in shared.items() if setting in MODELS[name].settings.model_fields}
     settings = faults.build(MODELS[name].settings, {**common, **own}, key)
     return ChosenModel(settings, limit) if settings is not None and type(limit) in (int, type(None)) else None
+
+
+def combined(settings: FitSettings, others: Mapping[str, FitSettings]) -> dict[str, FitSettings]:
+    """Those of the `others`, by model, whose fits a stack of these settings combines; none where it has to fit its models itself.
+
+    It does where one of them is not fitted to the population, is cross-validated otherwise, or does not tell its inner predictions.
+    """
+    if not isinstance(settings, StackSettings) or settings.protocol != "cross_validation":
+        return {}
+    same = {"protocol", "n_folds", "n_repeats"}
+    bases = {
+        name: others[name]
+        for name in settings.models
+        if name in others and not MODELS[name].validates and others[name].model_dump(include=same) == settings.model_dump(include=same)
+    }
+    return bases if len(bases) == len(settings.models) else {}

@@ -15,7 +15,7 @@ from gpatlas.models.settings import FitSettings
 from gpatlas.settings import Settings, Size, nearest
 from gpatlas.stages import STAGES, Stage
 from pipeline.faults import LONGEST_NAME, Faults, fault_of_name
-from pipeline.models import ChosenModel, FittedBlock, chosen_models
+from pipeline.models import ChosenModel, FittedBlock, chosen_models, combined
 from pipeline.store import sha256
 
 FILES = ("genotypes", "phenotypes", "covariates")
@@ -66,11 +66,12 @@ class OwnScenario:
         """Size on disk of its dataset file, at most and but for names."""
         return self.size.n_individuals * (self.size.n_loci * self.size.bits // 8 + 8 * self.size.n_traits)
 
-    def fits(self) -> Iterator[tuple[str, Settings, str]]:
-        """(model, its settings, a name for the traits) of every fit."""
+    def fits(self) -> Iterator[tuple[str, Settings, str, Mapping[str, Settings]]]:
+        """(model, its settings, a name for the traits, the settings of the fits that it combines) of every fit."""
         names = _folders(self.trait_sets)
         for traits, name in zip(self.trait_sets, names, strict=True):
-            yield from ((model, settings.model_copy(update={"traits": traits}), name) for model, settings in self.models)
+            models = {model: settings.model_copy(update={"traits": traits}) for model, settings in self.models}
+            yield from ((model, settings, name, combined(settings, models)) for model, settings in models.items())
 
 
 def _folders(trait_sets: TraitSets) -> list[str]:

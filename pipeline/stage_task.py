@@ -101,6 +101,10 @@ class StageTask(luigi.Task):
     def prepare(self, folder: Path) -> None:
         """Write into the output folder what the command reads from there."""
 
+    def told(self, folder: Path) -> Settings:
+        """The settings that the command gets, which may name files of the output folder."""
+        return self.settings
+
     def source(self, folder: Path) -> Path | None:
         """The one file or folder that the stage's command reads; `folder` is the output folder."""
         raise NotImplementedError
@@ -190,15 +194,15 @@ class StageTask(luigi.Task):
 
     def _fill(self, why: str) -> None:
         emit("start", self.label)
-        part = self.entry.part
+        part, out = self.entry.part, self.entry.part / self.stage.output
         self.tell("tracking_url", (part / LOG).as_uri())
         self.prepare(part)
         started = datetime.now(UTC)
         facts: dict[str, Any] = {}
         with (part / LOG).open("w", encoding="utf-8") as log:
-            outcome = self._runner.run(self._job(part, part / self.stage.output), _LineReader(self, log, facts))
+            outcome = self._runner.run(self._job(part, out), _LineReader(self, log, facts))
         self._record(part, outcome, started, facts)
-        if outcome.exit_code or not _has_content(part / self.stage.output):
+        if outcome.exit_code or not (out.is_file() and out.stat().st_size):
             self._fail(outcome)
         self.entry.commit()
         self.tell("status_message", f"took {outcome.wall_seconds:.1f} s\nlog: {self.entry.path / LOG}")
@@ -207,7 +211,7 @@ class StageTask(luigi.Task):
     def _job(self, folder: Path, out: Path | str) -> Job:
         source = self.source(folder) if self.stage.source else None
         read = (f"--{self.stage.source}", str(source)) if source else ()
-        arguments = (self.stage.command, *read, "--out", str(out), *self.stage.flags(self.settings))
+        arguments = (self.stage.command, *read, "--out", str(out), *self.stage.flags(self.told(folder)))
         reads = {self.results, *(path for path in (source, *self.files) if path and not path.is_relative_to(self.results))}
         return Job(self.stage, arguments, folder, tuple(sorted(reads)), self.needs, {"task": self.label, "key": self.key})
 
@@ -258,10 +262,6 @@ def damaged(tasks: Iterable[StageTask]) -> list[StageTask]:
         if task.entry.provenance().get("session") == str(session()):
             raise OSError(f"{task.entry.fault()} in {task.entry.path}, which was made in this run; is the disk sound?")
     return found
-
-
-def _has_content(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
 
 
 class _LineReader:

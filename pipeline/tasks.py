@@ -27,6 +27,7 @@ from pipeline.session import session
 from pipeline.stage_task import HIDDEN, StageTask
 from pipeline.store import canonical, short_hash, write_json
 
+BASE_FITS = "base_fits.json"
 DATA_STAGES = {stage.name: stage for stage in (*STAGES.values(), SIMULATE_ALPHASIMR) if stage.output == DATA}
 
 
@@ -53,7 +54,10 @@ class Data(StageTask):
 
 
 class Fit(StageTask):
-    """Fit one model to one scenario. `settings_json`: the model's settings; `traits`: the store's name for those that it fits."""
+    """Fit one model to one scenario. `settings_json`: the model's settings; `traits`: the store's name for those that it fits.
+
+    `bases`: of a stack, the settings of the fits that it combines, {model: settings} in JSON.
+    """
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
@@ -61,6 +65,7 @@ class Fit(StageTask):
     model = luigi.Parameter()
     settings_json = luigi.Parameter(visibility=HIDDEN)
     traits = luigi.Parameter(default="")
+    bases = luigi.Parameter(default="{}", visibility=HIDDEN)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,11 +74,24 @@ class Fit(StageTask):
         self.dataset = Data(self.results, self.runner, self.memory_gb, self.experiment, self.scenario, self.data)
         self.name, self.folder, self.size = self.model, "/".join(filter(None, [self.dataset.folder, self.traits])), self.dataset.size
 
+    @cached_property
+    def base_fits(self) -> "dict[str, Fit]":
+        """By model."""
+        where = (self.results, self.runner, self.memory_gb, self.experiment, self.scenario, self.data)
+        return {model: Fit(*where, model, canonical(settings), self.traits) for model, settings in json.loads(self.bases).items()}
+
     def inputs(self) -> Mapping[str, StageTask]:
-        return {"data": self.dataset}
+        return {"data": self.dataset, **self.base_fits}
 
     def source(self, folder: Path) -> Path:
         return self.dataset.entry.output
+
+    def prepare(self, folder: Path) -> None:
+        if self.base_fits:
+            write_json(folder / BASE_FITS, {model: str(fit.entry.output) for model, fit in self.base_fits.items()})
+
+    def told(self, folder: Path) -> Settings:
+        return self.settings.model_copy(update={"fits": folder / BASE_FITS}) if self.base_fits else self.settings
 
 
 class StudyTask(StageTask):
@@ -115,8 +133,9 @@ class Collect(StudyTask):
     def _fits_of(self, population: Scenario | OwnScenario) -> Iterator[Fit]:
         data = self.study.data(population).written()
         where = (self.results, self.runner, self.memory_gb, population.experiment, population.name)
-        for model, settings, traits in population.fits():
-            yield Fit(*where, data, model, canonical(given(settings)), traits)
+        for model, settings, traits, bases in population.fits():
+            told = {base: given(of_base) for base, of_base in bases.items()}
+            yield Fit(*where, data, model, canonical(given(settings)), traits, canonical(told))
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {f"{fit.folder}/{fit.model}": fit for _, fit in self.fits}
@@ -179,7 +198,7 @@ class Report(StudyTask):
 
     def stages(self) -> list[StageTask]:
         """Every stage before this one, inputs first."""
-        fits = [fit for _, fit in self.collect.fits]
+        fits = sorted((fit for _, fit in self.collect.fits), key=lambda fit: len(fit.base_fits) > 0)
         datasets = {fit.dataset.task_id: fit.dataset for fit in fits if fit.dataset.label not in self.missing}
         return [*datasets.values(), *fits, self.collect, *self.figures]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpatlas.data.genotypes import FloatArray
-from gpatlas.data.population import Description, Population
+from gpatlas.data.population import Description, Population, TextArray
 from gpatlas.models.scores import Predicted
 from gpatlas.models.splits import Split
 
@@ -22,8 +22,7 @@ def predictions_table(
     """A row per trait and individual: repeat, fold, id (the number from 1 where there are none), observed, predicted."""
     import pandas as pd
 
-    ids = population.described.ids if population.described else np.arange(1, population.n_individuals + 1).astype(str)
-    parts = []
+    ids, parts = ids_of(population), []
     for split, of_split in zip(splits, predicted, strict=True):
         where = {"model": model, "repeat": split.repeat, "fold": split.fold, "id": ids[split.test]}
         for column, trait in enumerate(traits):
@@ -32,6 +31,29 @@ def predictions_table(
                 values["by_covariates"] = of_split.by_covariates[:, column]
             parts.append(pd.DataFrame({**where, "trait": trait + 1, **values}))
     return pd.concat(parts, ignore_index=True)
+
+
+def inner_table(
+    model: str, population: Population, traits: Sequence[int], splits: list[Split], inner: Sequence[FloatArray]
+) -> "pd.DataFrame":
+    """A row per trait, split and training individual that has an `inner` prediction, (n, T) of every split: repeat, fold, id, predicted.
+
+    The fold is that of the split, which the individual is outside of; predicted is by genome alone where there are covariates.
+    """
+    import pandas as pd
+
+    ids, parts = ids_of(population), []
+    for split, predicted in zip(splits, inner, strict=True):
+        for column, trait in enumerate(traits):
+            there = ~np.isnan(predicted[:, column])
+            where = {"model": model, "repeat": split.repeat, "fold": split.fold, "id": ids[split.train][there]}
+            parts.append(pd.DataFrame({**where, "trait": trait + 1, "predicted": predicted[there, column]}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def ids_of(population: Population) -> TextArray:
+    """Names of the individuals; numbers from 1 where they have none."""
+    return population.described.ids if population.described else np.arange(1, population.n_individuals + 1).astype(str)
 
 
 def loci_table(model: str, described: Description, traits: Sequence[int], coefficients: list[FloatArray]) -> "pd.DataFrame":

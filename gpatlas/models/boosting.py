@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gpatlas.data.genotypes import MISSING, FloatArray, Genotypes, Rows
+from gpatlas.data.genotypes import MISSING, ByteArray, FloatArray, Genotypes, Rows
+from gpatlas.models.clumps import Places, one_per_clump
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.encoder import BLOCK_SIZE
 from gpatlas.models.registry import BoostingSettings
@@ -23,20 +24,41 @@ CALLS_PER_THREAD = 50_000_000  # fewer are not worth a further thread; the trees
 def fit(train: Part, validation: Part, settings: BoostingSettings, progress: FitProgress) -> dict[str, Fitted]:
     """Trees on the training individuals, trait after trait."""
     n, n_traits = train.phenotypes.shape
-    trees = _Trees.of(train.genotypes, inner_folds(n, settings.n_inner_folds, settings.seed), settings)
+    loci = one_per_clump(train.genotypes, settings.clump_r_squared)
+    counts = _of_loci(train.genotypes.counts(), loci)
+    trees = _Trees.of(counts, inner_folds(n, settings.n_inner_folds, settings.seed), settings)
     choices = [(depth, share) for depth in settings.max_depths for share in settings.locus_shares]
-    steps, grown, columns = len(choices) + 1, [], []
+    steps, grown, chosen = len(choices) + 1, [], []
     for trait, phenotypes in enumerate(train.phenotypes.T):
         tried = []
         for number, (depth, share) in enumerate(choices, 1):
-            tried.append((*trees.count(phenotypes, depth, share), depth, share))
+            tried.append(trees.choose(phenotypes, depth, share))
             progress(trait * steps + number, n_traits * steps)
-        _, n_trees, depth, share = min(tried, key=lambda choice: choice[0])
-        grown.append(trees.grow(phenotypes, n_trees, depth, share))
-        columns.append((n_trees, depth, share))
+        chosen.append(min(tried, key=lambda choice: choice.error))
+        grown.append(trees.grow(phenotypes, chosen[-1]))
         progress((trait + 1) * steps, n_traits * steps)
-    named = zip(("n_trees", "max_depth", "locus_share"), np.array(columns, float).T, strict=True)
-    return {"boosting": Fitted(_Forests(grown), columns=dict(named))}
+    columns = {
+        "n_trees": np.array([choice.n_trees for choice in chosen], float),
+        "max_depth": np.array([choice.depth for choice in chosen], float),
+        "locus_share": np.array([choice.share for choice in chosen]),
+    }
+    inner = train.phenotypes + np.stack([choice.misses for choice in chosen], axis=1)
+    return {"boosting": Fitted(_Forests(loci, grown), columns=columns, inner_predictions=inner)}
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """So many trees of a depth, on a share of the loci each, and what those of the folds miss of the individuals left out, (n,)."""
+
+    misses: FloatArray
+    n_trees: int
+    depth: int
+    share: float
+
+    @property
+    def error(self) -> float:
+        """Mean square."""
+        return float(np.mean(self.misses**2))
 
 
 @dataclass(frozen=True)
@@ -55,14 +77,15 @@ class _Forest:
 
 @dataclass(frozen=True)
 class _Forests:
-    """Predictions (n, T), by the forest of every trait."""
+    """Predictions (n, T), by the forest of every trait on the counts of `loci`."""
 
+    loci: Places
     forests: list[_Forest]
 
     def __call__(self, genotypes: Genotypes) -> FloatArray:
         predicted = np.empty((len(genotypes), len(self.forests)))
         for rows, counts in genotypes.blocks(BLOCK_SIZE):
-            counts = np.ascontiguousarray(counts)
+            counts = _of_loci(counts, self.loci)
             for trait, forest in enumerate(self.forests):
                 predicted[rows, trait] = forest(counts)
         return predicted
@@ -88,11 +111,10 @@ class _Trees:
     settings: BoostingSettings
 
     @classmethod
-    def of(cls, genotypes: Genotypes, parts: list[tuple[Rows, Rows]], settings: BoostingSettings) -> "_Trees":
+    def of(cls, counts: ByteArray, parts: list[tuple[Rows, Rows]], settings: BoostingSettings) -> "_Trees":
         """A byte per call: XGBoost takes whole numbers, and bins them to whole numbers."""
         import xgboost
 
-        counts = genotypes.counts()
         most = settings.threads or len(os.sched_getaffinity(0))
         threads = min(most, 1 + counts.size // CALLS_PER_THREAD)
         shared = {"missing": MISSING, "max_bin": MISSING + 1, "nthread": threads}
@@ -102,33 +124,33 @@ class _Trees:
             folds.append(_Fold(rest, rows, inside, xgboost.QuantileDMatrix(counts[rows], ref=inside, **shared)))
         return cls(folds, xgboost.QuantileDMatrix(counts, **shared), threads, settings)
 
-    def count(self, phenotypes: FloatArray, depth: int, share: float) -> tuple[float, int]:
-        """The smallest mean squared error on the individuals left out, and after how many trees; 0 where the mean does best."""
-        boosters, targets = [], []
+    def choose(self, phenotypes: FloatArray, depth: int, share: float) -> _Choice:
+        """As many trees as have the smallest error on the individuals left out; 0 where the mean does best."""
+        boosters, misses = [], np.empty(len(phenotypes))
         for fold in self.folds:
             mean = phenotypes[fold.rest].mean()
             fold.inside.set_label(phenotypes[fold.rest] - mean)
             boosters.append(self._booster(depth, share, [fold.inside, fold.outside]))
-            targets.append(phenotypes[fold.rows] - mean)
-        least, n_trees = float(np.sum([(target**2).sum() for target in targets])), 0
+            misses[fold.rows] = mean - phenotypes[fold.rows]
+        nothing, best = misses.copy(), _Choice(misses, 0, depth, share)
         for tree in range(self.settings.max_trees):
-            if tree - n_trees >= self.settings.patience:
+            if tree - best.n_trees >= self.settings.patience:
                 break
-            error = 0.0
-            for booster, fold, target in zip(boosters, self.folds, targets, strict=True):
+            misses = nothing.copy()
+            for booster, fold in zip(boosters, self.folds, strict=True):
                 booster.update(fold.inside, tree)
-                error += float(((booster.predict(fold.outside).astype(np.float64) - target) ** 2).sum())
-            if error < least:
-                least, n_trees = error, tree + 1
-        return least / len(phenotypes), n_trees
+                misses[fold.rows] += booster.predict(fold.outside)
+            if np.mean(misses**2) < best.error:
+                best = _Choice(misses, tree + 1, depth, share)
+        return best
 
-    def grow(self, phenotypes: FloatArray, n_trees: int, depth: int, share: float) -> _Forest:
-        """`n_trees` on everyone, as often as the settings say."""
+    def grow(self, phenotypes: FloatArray, choice: _Choice) -> _Forest:
+        """The chosen trees on everyone, as often as the settings say."""
         mean, boosters = float(phenotypes.mean()), []
         self.everyone.set_label(phenotypes - mean)
-        for repeat in range(self.settings.n_forests if n_trees else 0):
-            booster = self._booster(depth, share, [self.everyone], repeat)
-            for tree in range(n_trees):
+        for repeat in range(self.settings.n_forests if choice.n_trees else 0):
+            booster = self._booster(choice.depth, choice.share, [self.everyone], repeat)
+            for tree in range(choice.n_trees):
                 booster.update(self.everyone, tree)
             boosters.append(booster)
         return _Forest(mean, boosters)
@@ -152,3 +174,8 @@ class _Trees:
             "verbosity": 0,
         }
         return xgboost.Booster(parameters, cache=known)
+
+
+def _of_loci(counts: ByteArray, loci: Places) -> ByteArray:
+    """The counts (n, k) of k loci, row after row in memory."""
+    return np.ascontiguousarray(counts if len(loci) == counts.shape[1] else counts[:, loci])

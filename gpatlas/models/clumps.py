@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gpatlas.data.genotypes import FloatArray, blocks
-from gpatlas.models.columns import Columns, Singles
+from gpatlas.data.genotypes import FloatArray, Genotypes, blocks
+from gpatlas.models.columns import Coding, Columns, Singles
 
 LOCUS_BLOCK = 256  # loci held as numbers
+MOST_INDIVIDUALS = 50_000  # that tell which neighbours are linked
 CHANCE = 4.0  # standard errors, 1/√n, below which a correlation of two loci counts as none
 Places = npt.NDArray[np.intp]
 
@@ -50,6 +51,12 @@ class Clumps:
     def number_of(self, loci: Places) -> Places:
         """The clumps, from 1, that `loci`, from 1, belong to."""
         return np.asarray(np.searchsorted(self.first, loci, side="right"), np.intp)
+
+
+def one_per_clump(genotypes: Genotypes, least_r_squared: float) -> Places:
+    """A locus of every clump, from 0, in ascending order."""
+    columns = Coding.fit(genotypes).columns(genotypes)
+    return Clumps.of(columns, least_r_squared, MOST_INDIVIDUALS).representative - 1
 
 
 def standardised(columns: Columns, loci: Places, n_most: int | None = None) -> Singles:

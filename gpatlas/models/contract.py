@@ -57,13 +57,15 @@ class Fitted:
     `predict`: genotypes of n individuals to phenotypes (n, T). `coefficients` (n_loci, T): additive effects of the loci, where the
     model has such: what an individual with all counted alleles has more than one with none. `columns`: further results, each a number or
     one value per trait (T,). `tables`: further tables by name, which are written beside the model's own; in a table with the column
-    `trait` (from 1), `effect` is in the unit of that trait.
+    `trait` (from 1), `effect` is in the unit of that trait. `inner_predictions` (n, T), under cross-validation: of the individuals
+    fitted, each by a fit of the same kind to others of them; NaN of those whom no such fit predicts.
     """
 
     predict: Callable[[Genotypes], FloatArray]
     coefficients: FloatArray | None = None
     columns: dict[str, Any] = field(default_factory=dict)
     tables: "dict[str, pd.DataFrame]" = field(default_factory=dict)
+    inner_predictions: FloatArray | None = None
 
 
 Fit = Callable[[Part, Part, Any, FitProgress], dict[str, Fitted]]

@@ -20,24 +20,22 @@ ADDITIVE, EPISTATIC = Kernel("additive"), Kernel("epistatic")
 def fit(train: Part, validation: Part, settings: EgblupSettings, progress: FitProgress) -> dict[str, Fitted]:
     """EG-BLUP on the training individuals."""
     egblup = EgblupFit.fit(train, settings, progress)
-    return {
-        "egblup": Fitted(
-            egblup.predict, columns={"penalty": egblup.penalty, "epistatic_weight": egblup.epistatic_weight, **egblup.heritability}
-        )
-    }
+    columns = {"penalty": egblup.penalty, "epistatic_weight": egblup.epistatic_weight, **egblup.heritability}
+    return {"egblup": Fitted(egblup.predict, columns=columns, inner_predictions=egblup.inner_predictions)}
 
 
 @dataclass(frozen=True)
 class EgblupFit:
     """`predict`: phenotypes (n, T) of genotypes; `penalty` and `epistatic_weight` (T,): those chosen for each trait.
 
-    `heritability`: columns, by the kernel chosen for each trait, under cross-validation.
+    By the kernel chosen for each trait, under cross-validation: the columns `heritability`, and `inner_predictions` (n, T).
     """
 
     predict: KernelPredictor
     penalty: FloatArray
     epistatic_weight: FloatArray
     heritability: dict[str, FloatArray]
+    inner_predictions: FloatArray | None
 
     @classmethod
     def fit(cls, train: Part, settings: EgblupSettings, progress: FitProgress) -> "EgblupFit":
@@ -59,4 +57,4 @@ class EgblupFit:
         additive, epistatic = chosen.duals * (1 - weight) / scales[0], chosen.duals * weight / scales[1]
         intercept = train.phenotypes.mean(axis=0) - centres @ epistatic
         predict = KernelPredictor(train.genotypes, coding, ((ADDITIVE, additive), (EPISTATIC, epistatic)), intercept)
-        return cls(predict, chosen.penalty, weight, chosen.heritability)
+        return cls(predict, chosen.penalty, weight, chosen.heritability, chosen.inner_predictions)

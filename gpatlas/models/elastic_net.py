@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpatlas.data.genotypes import FloatArray, Rows
+from gpatlas.models.clumps import Places, one_per_clump
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.encoder import BLOCK_SIZE, Encoder, Encoding, Numbers, times
 from gpatlas.models.registry import ElasticNetSettings
@@ -28,8 +29,8 @@ MOST_SWEEPS = 10_000
 
 def fit(train: Part, validation: Part, settings: ElasticNetSettings, progress: FitProgress) -> dict[str, Fitted]:
     """Elastic net on the training individuals, trait after trait."""
-    encoder = Encoder.fit(train.genotypes)
-    shares = _dense(encoder.encode(train.genotypes))
+    encoder, loci = Encoder.fit(train.genotypes), one_per_clump(train.genotypes, settings.clump_r_squared)
+    shares = _dense(encoder.encode(train.genotypes), loci)
     n, n_traits = train.phenotypes.shape
     parts = [_Loci.of(shares, rest) for rest, _ in inner_folds(n, settings.n_inner_folds, settings.seed)]
     parts.append(_Loci.of(shares, np.arange(n)))
@@ -40,13 +41,16 @@ def fit(train: Part, validation: Part, settings: ElasticNetSettings, progress: F
             for place, ratio in enumerate(settings.l1_ratios, trait * len(settings.l1_ratios))
         ]
         best.append(min(tried, key=lambda choice: choice.error))
-    net = _Net(np.stack([choice.coefficients for choice in best], axis=1), np.array([choice.intercept for choice in best]))
+    coefficients = np.zeros((train.genotypes.n_loci, n_traits))
+    coefficients[loci] = np.stack([choice.coefficients for choice in best], axis=1)
+    net = _Net(coefficients, np.array([choice.intercept for choice in best]))
     columns = {
         "penalty": np.array([choice.penalty for choice in best]),
         "l1_ratio": np.array([choice.l1_ratio for choice in best]),
         "n_loci_kept": np.count_nonzero(net.coefficients, axis=0),
     }
-    return {"elastic_net": Fitted(Encoding(encoder, net.predict), net.coefficients, columns)}
+    inner = train.phenotypes + np.stack([choice.misses for choice in best], axis=1)
+    return {"elastic_net": Fitted(Encoding(encoder, net.predict), net.coefficients, columns, inner_predictions=inner)}
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,18 @@ class _Net:
 
 @dataclass(frozen=True)
 class _Choice:
-    """A point of a path: what it says of all training individuals, and its mean squared `error` on the folds left out."""
+    """A point of a path: what it says of all training individuals, and what the folds' paths miss of those left out, `misses` (n,)."""
 
-    error: float
+    misses: FloatArray
     penalty: float
     l1_ratio: float
     coefficients: FloatArray
     intercept: float
+
+    @property
+    def error(self) -> float:
+        """Mean square."""
+        return float(np.mean(self.misses**2))
 
 
 @dataclass(frozen=True)
@@ -182,11 +191,11 @@ class _Path:
         predicted: FloatArray = self.loci.standardised(rows, self.inside[kept]) @ self.effects[kept] + self.intercept
         return predicted
 
-    def choice(self, error: float, penalty: float) -> _Choice:
+    def choice(self, misses: FloatArray, penalty: float) -> _Choice:
         """Where it stands now."""
         coefficients = np.zeros(len(self.loci.mean))
         coefficients[self.inside] = self.effects * self.loci.inverse[self.inside]
-        return _Choice(error, penalty, self.l1_ratio, coefficients, self.intercept - float(self.loci.mean @ coefficients))
+        return _Choice(misses, penalty, self.l1_ratio, coefficients, self.intercept - float(self.loci.mean @ coefficients))
 
 
 def _along_path(
@@ -199,7 +208,7 @@ def _along_path(
     held_out = [np.setdiff1d(np.arange(len(shares)), path.loci.rows) for path in paths[:-1]]
     _tell(shares, paths)
     largest = float(np.abs(paths[-1].slopes).max(initial=0)) / l1_ratio
-    choice = paths[-1].choice(_error(paths, held_out, phenotypes), largest)
+    choice = paths[-1].choice(_misses(paths, held_out, phenotypes), largest)
     before, since = largest, count(1)
     for step, penalty in enumerate(largest * np.geomspace(1, settings.smallest_penalty, settings.n_penalties), 1):
         if largest == 0 or next(since) > settings.patience:
@@ -213,9 +222,9 @@ def _along_path(
             _tell(shares, open_ones)
             open_ones = [path for path in open_ones if path.let_in(l1_ratio * penalty * (1 + SLACK))]
         before = penalty
-        error = _error(paths, held_out, phenotypes)
-        if error < choice.error:
-            choice, since = paths[-1].choice(error, float(penalty)), count(1)
+        misses = _misses(paths, held_out, phenotypes)
+        if np.mean(misses**2) < choice.error:
+            choice, since = paths[-1].choice(misses, float(penalty)), count(1)
         if step < settings.n_penalties:
             steps(step)
     steps(settings.n_penalties)
@@ -229,15 +238,17 @@ def _tell(shares: Shares, paths: list[_Path]) -> None:
         path.hear(product)
 
 
-def _error(paths: list[_Path], held_out: list[Rows], phenotypes: FloatArray) -> float:
-    """Mean squared error of everyone, as predicted by the path that left them out."""
-    errors = [((path.predicted(rows) - phenotypes[rows]) ** 2).sum() for path, rows in zip(paths, held_out, strict=False)]
-    return float(np.sum(errors)) / len(phenotypes)
+def _misses(paths: list[_Path], held_out: list[Rows], phenotypes: FloatArray) -> FloatArray:
+    """Of everyone, (n,): as predicted by the path that left them out, less the phenotype."""
+    misses = np.empty(len(phenotypes))
+    for path, rows in zip(paths, held_out, strict=False):
+        misses[rows] = path.predicted(rows) - phenotypes[rows]
+    return misses
 
 
-def _dense(numbers: Numbers) -> Shares:
-    """(n, n_loci), locus after locus in memory."""
-    dense = np.empty(numbers.shape, np.float32, order="F")
+def _dense(numbers: Numbers, loci: Places) -> Shares:
+    """Of k loci: (n, k), locus after locus in memory."""
+    dense = np.empty((numbers.shape[0], len(loci)), np.float32, order="F")
     for rows, block in numbers.blocks(BLOCK_SIZE):
-        dense[rows] = block
+        dense[rows] = block[:, loci]
     return dense

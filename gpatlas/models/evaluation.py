@@ -9,7 +9,7 @@ import numpy as np
 
 from gpatlas.data.dataset import DatasetError
 from gpatlas.data.population import Population
-from gpatlas.models.beside import loci_table, predictions_table, with_places
+from gpatlas.models.beside import inner_table, loci_table, predictions_table, with_places
 from gpatlas.models.contract import Fit, FitProgress, Fitted, Judge, Part
 from gpatlas.models.covariates import CovariateEffects
 from gpatlas.models.registry import Model
@@ -22,6 +22,8 @@ from gpatlas.settings import resolve
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gpatlas.models.base_fits import BaseFits
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -31,10 +33,13 @@ class Evaluation:
     tables: "dict[str, pd.DataFrame]"
 
 
-def evaluate(model: Model, settings: FitSettings, population: Population, progress: FitProgress) -> Evaluation:
+def evaluate(
+    model: Model, settings: FitSettings, population: Population, progress: FitProgress, base_fits: "BaseFits | None" = None
+) -> Evaluation:
     """Fit and score `model` on every split of `population` that the protocol says.
 
-    The fit receives training and validation individuals only; the test part is predicted once, after it returns. Raises
+    The fit receives training and validation individuals only; the test part is predicted once, after it returns. A stack whose
+    `base_fits` are at hand only weighs them. Raises
     DatasetError where a simulated phenotype is missing, a phenotype is infinite, or a part has fewer than two individuals.
     """
     plan = plan_splits(model, settings, population)
@@ -46,7 +51,12 @@ def evaluate(model: Model, settings: FitSettings, population: Population, progre
         some, started = population.traits(traits), time.perf_counter()
         results: dict[str, list[tuple[Fitted, Predicted]]] = {}
         for number, split in enumerate(splits, 1):
-            fitted, covariates = fit_split(model, settings, some, split, _Share(progress, next(done), total))
+            if base_fits:
+                train, _, covariates = parts_of(some, split)
+                fitted = base_fits.combined(some, train.phenotypes, traits, split)
+                progress(next(done) + 1, total)
+            else:
+                fitted, covariates = fit_split(model, settings, some, split, _Share(progress, next(done), total))
             for name, one in fitted.items():
                 results.setdefault(name, []).append((one, predict_split(one, covariates, some, split)))
             tables.append(_further_tables(fitted, traits, number if len(splits) > 1 else None))
@@ -61,7 +71,7 @@ def fit_split(
     model: Model, settings: FitSettings, population: Population, split: Split, progress: FitProgress
 ) -> tuple[dict[str, Fitted], CovariateEffects | None]:
     """The fitted models of one split, by name, in the population's own units, and what the covariates explain, where there are any."""
-    train, validation, covariates = _parts(population, split)
+    train, validation, covariates = parts_of(population, split)
     fitted = fit_scaled(model, settings, train, validation, scale_of(train, settings, population), progress)
     if model.judge and population.effects:
         judge: Judge = resolve(model.judge)
@@ -69,7 +79,7 @@ def fit_split(
     return fitted, covariates
 
 
-def _parts(population: Population, split: Split) -> tuple[Part, Part, CovariateEffects | None]:
+def parts_of(population: Population, split: Split) -> tuple[Part, Part, CovariateEffects | None]:
     """Training and validation part, adjusted for what covariates explain among both: so it is the same for every model."""
     everyone = Part(population.genotypes, population.phenotypes)
     described = population.described
@@ -158,10 +168,13 @@ def _of_any_model(
     splits: list[Split],
     settings: FitSettings,
 ) -> "dict[str, pd.DataFrame]":
-    """The out-of-fold predictions of a cross-validation; of a population with named loci, their effects."""
+    """The out-of-fold predictions of a cross-validation, and of its inner folds; of a population with named loci, their effects."""
     tables = {}
     if settings.protocol == "cross_validation":
         tables["predictions"] = predictions_table(name, population, traits, splits, [predicted for _, predicted in results])
+    inner = [fitted.inner_predictions for fitted, _ in results if fitted.inner_predictions is not None]
+    if inner:
+        tables["inner_predictions"] = inner_table(name, population, traits, splits, inner)
     coefficients = [fitted.coefficients for fitted, _ in results if fitted.coefficients is not None]
     if population.described and coefficients:
         tables["loci"] = loci_table(name, population.described, traits, coefficients)

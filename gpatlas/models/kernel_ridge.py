@@ -10,7 +10,7 @@ from gpatlas.models.contract import FitProgress
 from gpatlas.models.encoder import BLOCK_SIZE
 from gpatlas.models.heritability import heritability_columns
 from gpatlas.models.kernels import Kernel, KernelCoding, Sums
-from gpatlas.models.ridge import OfIndividuals, eigen, leave_one_out, penalties
+from gpatlas.models.ridge import OfIndividuals, eigen, inner_predictions, leave_one_out, penalties
 from gpatlas.models.settings import PenaltySettings
 
 
@@ -18,13 +18,15 @@ from gpatlas.models.settings import PenaltySettings
 class ChosenKernels:
     """What was chosen for each trait: the `number` of the kernel from 0, and the `penalty`, (T,) each.
 
-    `duals` (n, T): weights of the individuals in the kernel. `heritability`: columns, by that kernel, under cross-validation.
+    `duals` (n, T): weights of the individuals in the kernel. By that kernel, under cross-validation: the columns `heritability`, and
+    `inner_predictions` (n, T).
     """
 
     number: Rows
     penalty: FloatArray
     duals: FloatArray
     heritability: dict[str, FloatArray]
+    inner_predictions: FloatArray | None
 
     @classmethod
     def of(
@@ -39,6 +41,7 @@ class ChosenKernels:
         target, tried = phenotypes - phenotypes.mean(axis=0), penalties(settings)
         best, penalty, chosen = np.full(n_traits, np.inf), np.zeros(n_traits), np.zeros(n_traits, np.intp)
         duals, heritability = np.zeros((n, n_traits)), dict[str, FloatArray]()
+        inner = np.zeros((n, n_traits)) if settings.protocol == "cross_validation" else None
         for number, kernel in enumerate(kernels):
             components = OfIndividuals(*eigen(kernel, n))
             projected = components.project(target)
@@ -47,12 +50,14 @@ class ChosenKernels:
             best[better], chosen[better] = errors.min(axis=1)[better], number
             penalty[better] = tried[errors.argmin(axis=1)][better]
             duals[:, better] = components.duals(projected[:, better] / (components.squares[:, None] + penalty[better]))
-            if settings.protocol == "cross_validation":
+            if inner is not None:
                 for name, values in heritability_columns(components.squares, projected, target).items():
                     heritability[name] = np.where(better, values, heritability.get(name, values))
+                of_better = (projected[:, better], phenotypes[:, better], penalty[better], settings.seed)
+                inner[:, better] = inner_predictions(components, *of_better)
             del components, kernel  # as large as the next ones
             progress(number + 1, n_kernels)
-        return cls(chosen, penalty, duals, heritability)
+        return cls(chosen, penalty, duals, heritability, inner)
 
 
 @dataclass(frozen=True)

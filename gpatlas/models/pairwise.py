@@ -62,7 +62,10 @@ def fit(train: Part, validation: Part, settings: PairwiseSettings, progress: Fit
     pairs = pd.concat([trait.pairs().assign(trait=number) for number, trait in enumerate(traits, 1)], ignore_index=True)
     pairs.insert(0, "trait", pairs.pop("trait"))
     additive = np.column_stack([trait.coefficients(coding) for trait in traits])
-    return {"pairwise": Fitted(partial(predict_traits, traits, coding), additive, facts, {"pairs": pairs})}
+    inner = np.full(train.phenotypes.shape, np.nan)
+    held_out = np.concatenate(parts)
+    inner[held_out] = train.phenotypes[held_out] + np.column_stack([trait.misses for trait in traits])
+    return {"pairwise": Fitted(partial(predict_traits, traits, coding), additive, facts, {"pairs": pairs}, inner)}
 
 
 def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
@@ -101,18 +104,18 @@ class AllTrained:
 
     def fit(self, phenotype: FloatArray, sparse: "list[list[Trial]]", polygenic: list[LinkedTrial]) -> "Sparse | Polygenic":
         """One trait, as its trials choose; where they do as well, without a background."""
-        if polygenic and (not sparse[0] or settle_step(polygenic).error < total_errors(sparse).min()):
+        if polygenic and (not sparse[0] or (settle_step(polygenic).misses ** 2).sum() < total_errors(sparse).min()):
             return Polygenic.fit(self.linked, self.columns, phenotype, self.clumps, polygenic, self.settings)
         return Sparse.fit(self.screened, phenotype, sparse, self.settings)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A step of the schedule without the individuals of one fold: the `terms` found, and their sum of squared errors on that fold."""
+    """A step of the schedule without the k individuals of one fold: the `terms` found, and what they miss of that fold, `misses` (k,)."""
 
     threshold: float
     terms: Terms
-    error: float
+    misses: FloatArray
 
 
 def folds(n: int, settings: PairwiseSettings) -> list[Rows]:
@@ -132,30 +135,30 @@ def cross(fold: InnerFold, with_loci: bool, settings: PairwiseSettings) -> Itera
     for phenotype, wanted in zip(fold.rest.phenotypes.T, fold.others.phenotypes.T, strict=True):
         wanted = wanted - phenotype.mean()
         yield [
-            Trial(threshold, model.terms, float(((model.predict(fold.other_columns) - wanted) ** 2).sum()))
+            Trial(threshold, model.terms, model.predict(fold.other_columns) - wanted)
             for threshold, model in path(LeastSquares.start(population, phenotype), settings.thresholds)
         ]
 
 
 def total_errors(trials: list[list[Trial]]) -> FloatArray:
     """Of every step, added up over the folds."""
-    errors: FloatArray = np.array([[trial.error for trial in of_fold] for of_fold in trials]).sum(axis=0)
+    errors: FloatArray = np.array([[(trial.misses**2).sum() for trial in of_fold] for of_fold in trials]).sum(axis=0)
     return errors
 
 
-def settle_threshold(trials: list[list[Trial]]) -> tuple[float, Terms, Terms]:
-    """The threshold of the step of least error, the terms that most folds found there, and those of every fold, one after the other."""
+def settle_threshold(trials: list[list[Trial]]) -> tuple[Trial, Terms]:
+    """The step of least error, with terms and misses of all folds, one after the other; the terms that most folds found there."""
     chosen = [of_fold[total_errors(trials).argmin()] for of_fold in trials]
-    found = np.concatenate([trial.terms for trial in chosen])
+    found, misses = (np.concatenate(parts) for parts in zip(*((trial.terms, trial.misses) for trial in chosen), strict=True))
     terms, counts = np.unique(found, axis=0, return_counts=True)
-    return chosen[0].threshold, terms[2 * counts > len(chosen)], found
+    return Trial(chosen[0].threshold, found, misses), terms[2 * counts > len(chosen)]
 
 
 @dataclass(frozen=True)
 class Sparse:
     """One trait: ridge regression on the `terms` (k, 2), as if each were a locus.
 
-    `scores` (k,): of the screening; `effects` (k,): on x_i·x_j; `stability`, `rates` (k,): as Polygenic has them.
+    `scores` (k,): of the screening; `effects` (k,): on x_i·x_j; `stability`, `rates` (k,) and `misses`: as Polygenic has them.
     """
 
     threshold: float
@@ -165,18 +168,20 @@ class Sparse:
     effects: FloatArray
     stability: FloatArray
     rates: FloatArray
+    misses: FloatArray
 
     @classmethod
     def fit(cls, population: ScreenedPart, phenotype: FloatArray, trials: list[list[Trial]], settings: PairwiseSettings) -> "Sparse":
         """Starting from the terms that most folds found, what settles at the threshold; the penalty by leave-one-out."""
-        threshold, terms, of_folds = settle_threshold(trials)
-        model = LeastSquares.start(population, phenotype).joined(terms).settled(threshold)
+        of_folds, terms = settle_threshold(trials)
+        model = LeastSquares.start(population, phenotype).joined(terms).settled(of_folds.threshold)
         ridge = RidgeFit.fit(model.columns.numbers(), phenotype[:, None], penalties(settings))
         size, double = np.array([len(population.columns), 1]), model.terms[:, 0] > 0
-        stability = (of_folds @ size == (model.terms @ size)[:, None]).sum(axis=1) / len(trials)
+        stability = (of_folds.terms @ size == (model.terms @ size)[:, None]).sum(axis=1) / len(trials)
         rates = np.full(len(model.terms), np.nan)
-        rates[double] = discovery_rates(model.scores[double], null_scores(model, threshold, settings))
-        return cls(threshold, model.terms, model.scores, ridge, ridge.coefficients[:, 0] * model.columns.per_x, stability, rates)
+        rates[double] = discovery_rates(model.scores[double], null_scores(model, of_folds.threshold, settings))
+        effects = ridge.coefficients[:, 0] * model.columns.per_x
+        return cls(of_folds.threshold, model.terms, model.scores, ridge, effects, stability, rates, of_folds.misses)
 
     @property
     def penalty(self) -> float:

@@ -26,20 +26,20 @@ DROP = 4 * np.log(10)  # of a squared score: 2 units of log10 likelihood
 
 @dataclass(frozen=True)
 class LinkedTrial:
-    """A fold's steps of the schedule: the `terms` of each, and `errors` (steps, factors, shrinkages, held out), squared."""
+    """A fold's steps of the schedule: the `terms` of each, and what they miss, `misses` (steps, factors, shrinkages, held out)."""
 
     terms: list[Terms]
-    errors: FloatArray
+    misses: FloatArray
 
 
 @dataclass(frozen=True)
 class LinkedChoice:
-    """The step of the schedule, the factor on the background's penalty and the terms' shrinkage; `error`: their sum of squares."""
+    """The step of the schedule, the factor on the background's penalty and the terms' shrinkage; `misses` (k,): of the folds, in turn."""
 
     step: int
     factor: float
     shrinkage: float
-    error: float
+    misses: FloatArray
 
 
 def cross_linked(fold: InnerFold, clumps: Clumps, settings: PairwiseSettings) -> Iterator[LinkedTrial]:
@@ -49,12 +49,12 @@ def cross_linked(fold: InnerFold, clumps: Clumps, settings: PairwiseSettings) ->
     columns = representatives(fold.other_columns, clumps)
     scores = part.background.scores_of(encoder.encode(fold.others.genotypes))
     for phenotype, wanted in zip(fold.rest.phenotypes.T, fold.others.phenotypes.T, strict=True):
-        terms, errors = [], []
+        terms, misses = [], []
         for _, model in linked_path(LinkedModel.start(part, phenotype), settings.background_thresholds):
             terms.append(model.terms)
             x = columns.products(model.terms).x(0, columns.n).T
-            errors.append([[_squares(mixed, x, scores, wanted - phenotype.mean()) for mixed in of] for of in _variants(model.mixed)])
-        yield LinkedTrial(terms, np.array(errors))
+            misses.append([[_misses(mixed, x, scores, wanted - phenotype.mean()) for mixed in of] for of in _variants(model.mixed)])
+        yield LinkedTrial(terms, np.array(misses))
 
 
 def _variants(mixed: Mixed) -> Iterator[list[Mixed]]:
@@ -62,13 +62,14 @@ def _variants(mixed: Mixed) -> Iterator[list[Mixed]]:
         yield [replace(mixed, penalty=mixed.penalty * factor, shrinkage=float(shrinkage)) for shrinkage in SHRINKAGES]
 
 
-def _squares(mixed: Mixed, x: npt.NDArray[np.floating], scores: FloatArray, wanted: FloatArray) -> FloatArray:
-    return np.asarray((x @ mixed.effects + scores @ mixed.component_effects - wanted) ** 2)
+def _misses(mixed: Mixed, x: npt.NDArray[np.floating], scores: FloatArray, wanted: FloatArray) -> FloatArray:
+    return np.asarray(x @ mixed.effects + scores @ mixed.component_effects - wanted)
 
 
 def settle_step(trials: list[LinkedTrial]) -> LinkedChoice:
     """What has the least error on held-out individuals; the background alone where that is not surely worse."""
-    errors = np.concatenate([trial.errors for trial in trials], axis=3)
+    misses = np.concatenate([trial.misses for trial in trials], axis=3)
+    errors = misses**2
     totals = errors.sum(axis=3)
     alone = np.unravel_index(totals[0].argmin(), totals[0].shape)
     best = np.unravel_index(totals.argmin(), totals.shape)
@@ -76,7 +77,7 @@ def settle_step(trials: list[LinkedTrial]) -> LinkedChoice:
     if gains.sum() <= SURE * gains.std() * np.sqrt(len(gains)):
         best = (np.intp(0), *alone)
     step, factor, shrinkage = best
-    return LinkedChoice(int(step), float(FACTORS[factor]), float(SHRINKAGES[shrinkage]), float(totals[best]))
+    return LinkedChoice(int(step), float(FACTORS[factor]), float(SHRINKAGES[shrinkage]), misses[best])
 
 
 def at_step(part: LinkedPart, phenotype: FloatArray, step: int, settings: PairwiseSettings) -> tuple[float, LinkedModel]:
@@ -84,10 +85,10 @@ def at_step(part: LinkedPart, phenotype: FloatArray, step: int, settings: Pairwi
     return next(islice(linked_path(LinkedModel.start(part, phenotype), settings.background_thresholds), step, None))
 
 
-def alone(model: LinkedModel, phenotype: FloatArray, settings: PairwiseSettings) -> tuple[LinkedChoice, LinkedModel]:
+def alone(model: LinkedModel, phenotype: FloatArray, settings: PairwiseSettings) -> LinkedModel:
     """The background as ridge regression has it: the penalty by leave-one-out."""
     ridge = RidgeFit.of(model.part.background.components, phenotype[:, None], penalties(settings))
-    return LinkedChoice(0, 1.0, 1.0, np.nan), replace(model, mixed=replace(model.mixed, penalty=float(ridge.penalty[0])))
+    return replace(model, mixed=replace(model.mixed, penalty=float(ridge.penalty[0])))
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Polygenic:
     """One trait: an intercept, effects of `terms` (k, 2) on x_i·x_j, and of all loci, `background` (n_loci,), on their numbers.
 
     `scores` (k,); `intervals` (k, 2, 2): for both loci of a term, the first and the last locus that it may stand for; `stability` and
-    `rates` (k,): the share of folds in which a term was found, and its false discovery rate.
+    `rates` (k,): the share of folds in which a term was found, and its false discovery rate. `misses`: what the folds miss, in turn.
     """
 
     terms: Terms
@@ -108,6 +109,7 @@ class Polygenic:
     rates: FloatArray
     threshold: float
     penalty: float
+    misses: FloatArray
 
     @classmethod
     def fit(
@@ -123,7 +125,7 @@ class Polygenic:
         chosen = settle_step(trials)
         threshold, model = at_step(part, phenotype, chosen.step, settings)
         if chosen.step == 0:
-            chosen, model = alone(model, phenotype, settings)
+            chosen, model = replace(chosen, factor=1.0, shrinkage=1.0), alone(model, phenotype, settings)
         stability = stabilities(model.terms, [trial.terms[chosen.step] for trial in trials], part)
         null = linked_null(model, chosen.step, settings)
         loci = np.append(0, clumps.representative)[model.terms]
@@ -138,7 +140,7 @@ class Polygenic:
         rates[terms[:, 0] > 0] = discovery_rates(model.mixed.z[terms[:, 0] > 0], null)
         z, effects, kept = plain.z, mixed.effects, slice(1, None)
         of_terms = (terms[kept], z[kept], effects[kept], intercept, background, intervals[kept], stability[kept], rates[kept])
-        return cls(*of_terms, threshold, mixed.penalty)
+        return cls(*of_terms, threshold, mixed.penalty, chosen.misses)
 
     def coefficients(self, coding: Coding) -> FloatArray:
         """Additive effects of all loci on their numbers: (n_loci,)"""

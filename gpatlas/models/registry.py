@@ -5,7 +5,8 @@ of figures, the tests. Pure Python on purpose: the driver and the command line r
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -172,12 +173,15 @@ class ElasticNetSettings(FitSettings):
     """Elastic net on standardised loci, the lasso with it; penalty and mixture by cross-validation of the training individuals."""
 
     l1_ratios: tuple[Annotated[Float, Field(ge=0.01, le=1)], ...] = Field(
-        (1.0, 0.5), description="mixtures of absolute and squared effects that are tried; 1 is the lasso", min_length=1
+        (1.0, 0.5, 0.1), description="mixtures of absolute and squared effects that are tried; 1 is the lasso", min_length=1
     )
     n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that choose penalty and mixture")
     n_penalties: Annotated[Int, Field(ge=2, le=10_000)] = Field(100, description="penalties of a path, evenly spaced in logarithm")
     smallest_penalty: Float = Field(1e-3, description="end of a path, as a share of the smallest penalty that keeps no locus", gt=0, lt=1)
     patience: Positive = Field(10, description="penalties without a smaller error before a path ends")
+    clump_r_squared: Float = Field(
+        0.95, description="neighbouring loci of at least this squared correlation are one: that in their middle", gt=0, le=1
+    )
 
     def memory(self, size: Size) -> float:
         """All loci in single precision; for every fold, as many of them as individuals, twice, and their Gram matrix thrice."""
@@ -193,13 +197,16 @@ class BoostingSettings(FitSettings):
     locus_shares: tuple[Annotated[Float, Field(gt=0, le=1)], ...] = Field(
         (0.5,), description="shares of the loci that are drawn for each tree, which are tried", min_length=1
     )
-    learning_rate: Float = Field(0.1, description="share of a tree's values that is added", gt=0, le=1)
+    learning_rate: Float = Field(0.15, description="share of a tree's values that is added", gt=0, le=1)
     max_trees: Positive = Field(1000, description="trees at most")
-    patience: Positive = Field(30, description="trees without a smaller error before growing stops")
+    patience: Positive = Field(20, description="trees without a smaller error before growing stops")
     n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that choose")
-    n_forests: Positive = Field(5, description="times that the chosen trees are grown on all training individuals; their mean predicts")
+    n_forests: Positive = Field(3, description="times that the chosen trees are grown on all training individuals; their mean predicts")
     individual_share: Float = Field(0.7, description="share of the individuals that is drawn for each tree", gt=0, le=1)
     min_individuals: Positive = Field(5, description="individuals in a leaf at least")
+    clump_r_squared: Float = Field(
+        0.95, description="neighbouring loci of at least this squared correlation are one: that in their middle", gt=0, le=1
+    )
 
     def memory(self, size: Size) -> float:
         """A byte per call, of the folds' individuals and their bins; blocks of predictions."""
@@ -210,8 +217,13 @@ class BoostingSettings(FitSettings):
 class StackSettings(FitSettings):
     """A non-negative combination of other models, weighted by their predictions of training individuals whom they have not seen."""
 
+    resources: ClassVar[frozenset[str]] = FitSettings.resources | {"fits"}
+
     models: tuple[str, ...] = Field(("ridge", "rkhs", "pairwise", "elastic_net", "boosting"), description="models to combine", min_length=1)
     n_inner_folds: Annotated[Int, Field(ge=2)] = Field(5, description="folds of the training individuals that decide the weights")
+    fits: Path | None = Field(
+        None, description="JSON of fits that are at hand, {model: its table}, by the same cross-validation; left out, all are fitted here"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -220,6 +232,8 @@ class StackSettings(FitSettings):
             raise ValueError(f"models: {name!r} is no model to combine" + nearest(name, others))
         if len(set(self.models)) < len(self.models):
             raise ValueError(f"models: names one twice, got {', '.join(self.models)}")
+        if self.fits and self.protocol != "cross_validation":
+            raise ValueError(f"fits: goes with protocol 'cross_validation', not {self.protocol!r}")
         return self
 
     def memory(self, size: Size) -> float:
@@ -235,21 +249,21 @@ TUNED = (*NETWORKS, "optuna", "pandas")
 MODELS: dict[str, Model] = {
     model.name: model
     for model in (
-        Model("ridge", "ridge regression", 4, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
-        Model("egblup", "EG-BLUP", 3, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
-        Model("rkhs", "RKHS regression", 1, RkhsSettings, "gpatlas.models.rkhs:fit", ARRAYS),
+        Model("ridge", "ridge regression", 5, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
+        Model("egblup", "EG-BLUP", 4, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
+        Model("rkhs", "RKHS regression", 2, RkhsSettings, "gpatlas.models.rkhs:fit", ARRAYS),
         Model(
             "pairwise",
             "pairwise screening",
-            4,
+            5,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),
             judge="gpatlas.models.pairwise:judge",
             tables=("pairs",),
         ),
-        Model("elastic_net", "elastic net", 1, ElasticNetSettings, "gpatlas.models.elastic_net:fit", (*ARRAYS, "scikit-learn")),
-        Model("boosting", "boosted trees", 1, BoostingSettings, "gpatlas.models.boosting:fit", (*ARRAYS, "xgboost-cpu")),
+        Model("elastic_net", "elastic net", 2, ElasticNetSettings, "gpatlas.models.elastic_net:fit", (*ARRAYS, "scikit-learn")),
+        Model("boosting", "boosted trees", 2, BoostingSettings, "gpatlas.models.boosting:fit", (*ARRAYS, "xgboost-cpu")),
         Model("linear_sgd", "linear model trained by SGD", 5, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
         Model("mlp", "MLP", 5, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
         Model(
@@ -264,13 +278,13 @@ MODELS: dict[str, Model] = {
             tables=("trials", "columns"),
             results=(("lasso", "lasso"), ("pruned_linear", "pruned linear model"), ("pruned_mlp", "pruned MLP")),
         ),
-        Model("stack", "stack", 1, StackSettings, "gpatlas.models.stack:fit", (*ARRAYS, "scipy", "xgboost-cpu")),
+        Model("stack", "stack", 2, StackSettings, "gpatlas.models.stack:fit", (*ARRAYS, "pandas", "scipy", "xgboost-cpu")),
     )
 }
 
 
-# Of any model: the predictions of a cross-validation, and the effects of named loci.
-OF_ANY_MODEL = ("predictions", "loci")
+# Of any model: the predictions of a cross-validation, those of its inner folds, and the effects of named loci.
+OF_ANY_MODEL = ("predictions", "inner_predictions", "loci")
 
 
 def further_tables() -> set[str]:

@@ -12,6 +12,7 @@ from gpatlas.models.encoder import BLOCK_SIZE, Block, Encoder, Encoding, Numbers
 from gpatlas.models.heritability import heritability_columns
 from gpatlas.models.registry import RidgeSettings
 from gpatlas.models.settings import PenaltySettings
+from gpatlas.models.splits import MOST_HELD_OUT, N_INNER_FOLDS, inner_folds
 
 GRAM_BLOCK = 4096  # individuals, or loci, held as numbers
 
@@ -26,12 +27,14 @@ def fit(train: Part, validation: Part, settings: RidgeSettings, progress: FitPro
     encoder = Encoder.fit(train.genotypes)
     components = decompose(encoder.encode(train.genotypes))
     ridge = RidgeFit.of(components, train.phenotypes, penalties(settings))
-    columns = {"penalty": ridge.penalty}
+    columns, inner = {"penalty": ridge.penalty}, None
     if settings.protocol == "cross_validation":
         target = train.phenotypes - train.phenotypes.mean(axis=0)
-        columns |= heritability_columns(components.squares, components.project(target), target)
+        projected = components.project(target)
+        columns |= heritability_columns(components.squares, projected, target)
+        inner = inner_predictions(components, projected, train.phenotypes, ridge.penalty, settings.seed)
     progress(1, 1)
-    return {"ridge": Fitted(Encoding(encoder, ridge.predict), ridge.coefficients, columns)}
+    return {"ridge": Fitted(Encoding(encoder, ridge.predict), ridge.coefficients, columns, inner_predictions=inner)}
 
 
 @dataclass(frozen=True)
@@ -184,3 +187,24 @@ def leave_one_out(components: Components, projected: FloatArray, target: FloatAr
         residuals /= (1 - 1 / n - scores**2 @ inverses)[:, None]
         errors += np.einsum("ktp,ktp->tp", residuals, residuals)
     return errors / n
+
+
+def inner_predictions(components: Components, projected: FloatArray, phenotypes: FloatArray, penalty: FloatArray, seed: int) -> FloatArray:
+    """As Fitted has them, by the penalty (T,) that was chosen for each trait. `projected`: of the centred phenotypes (n, T).
+
+    With the hat matrix H of everyone, the residuals of a fold without whose individuals is fitted are (1 − H of these)⁻¹·their residuals.
+    """
+    predicted = np.full(phenotypes.shape, np.nan)
+    folds = [held_out[:MOST_HELD_OUT] for _, held_out in inner_folds(len(phenotypes), N_INNER_FOLDS, seed)]
+    wanted = np.zeros(len(phenotypes), bool)
+    wanted[np.concatenate(folds)] = True
+    scores = np.concatenate([some[wanted[rows]] for rows, some in components.scores()])
+    places = np.cumsum(wanted) - 1
+    for trait, mean in enumerate(phenotypes.mean(axis=0)):
+        weights = 1 / (components.squares + penalty[trait])
+        for fold in folds:
+            mine, target = scores[places[fold]], phenotypes[fold, trait]
+            hat = 1 / len(phenotypes) + (mine * weights) @ mine.T
+            residuals = target - mean - mine @ (weights * projected[:, trait])
+            predicted[fold, trait] = target - np.linalg.solve(np.eye(len(fold)) - hat, residuals)
+    return predicted

@@ -45,7 +45,7 @@ def fit(train: Part, validation: Part, settings: RkhsSettings, progress: FitProg
         "additive_weight": np.array([mixture.additive_weight for mixture in of_traits]),
     }
     predict = _predictor(train, coding, sums, of_traits, chosen.duals)
-    return {"rkhs": Fitted(predict, columns={**columns, **chosen.heritability})}
+    return {"rkhs": Fitted(predict, columns={**columns, **chosen.heritability}, inner_predictions=chosen.inner_predictions)}
 
 
 def mixtures(sums: Sums, settings: RkhsSettings) -> list[KernelMixture]:

@@ -37,6 +37,7 @@ class Scale:
             predict=InUserUnits(fitted.predict, self.mean, self.sd),
             coefficients=None if fitted.coefficients is None else fitted.coefficients * self.sd,
             tables={name: self._table(table) for name, table in fitted.tables.items()},
+            inner_predictions=None if fitted.inner_predictions is None else fitted.inner_predictions * self.sd + self.mean,
         )
 
     def _table(self, table: Any) -> Any:

@@ -11,7 +11,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "auto"]
 
 # What says who is trained on and who is tested: not a model's own.
-OF_THE_SPLITS = frozenset({"protocol", "n_splits", "splits", "n_folds", "n_repeats", "traits"})
+OF_THE_SPLITS = frozenset({"protocol", "n_splits", "splits", "n_folds", "n_repeats", "traits", "fits"})
 
 
 class FitSettings(Settings):

@@ -13,6 +13,8 @@ from gpatlas.settings import nearest
 
 STUDY_SEED = 42  # of the study's splits for ridge regression
 FOLDS_SEED = 1  # of the folds: every model of a population has the same
+N_INNER_FOLDS = 5  # of training individuals, where a model's settings do not say it
+MOST_HELD_OUT = 1000  # individuals of an inner fold whose predictions are told: further ones add little
 VALIDATION_SHARE = 0.15  # of the individuals outside a fold, or of all where nothing else says who trains
 
 Plan = list[tuple[list[int], list["Split"]]]

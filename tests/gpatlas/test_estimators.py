@@ -100,7 +100,7 @@ def test_every_model_has_one() -> None:
 def test_parameters_are_the_models_settings_without_those_of_splits(name: str) -> None:
     fields = CLASSES[name].model.settings.model_fields
     estimator = CLASSES[name]()
-    assert set(estimator.get_params()) == set(fields) - {"protocol", "n_splits", "splits", "n_folds", "n_repeats", "traits"}
+    assert set(estimator.get_params()) == set(fields) - {"protocol", "n_splits", "splits", "n_folds", "n_repeats", "traits", "fits"}
     assert all(value == fields[field].default for field, value in estimator.get_params().items())
     for field, value in QUICK[name].items():
         assert clone(CLASSES[name](**QUICK[name])).get_params()[field] == value

@@ -86,7 +86,7 @@ def test_a_population_is_a_block_of_files(folder: Path) -> None:
 
 
 def test_every_trait_and_model_is_a_fit(folder: Path) -> None:
-    fits = [(model, settings.model_dump()["traits"], name) for model, settings, name in own(study(folder)).fits()]
+    fits = [(model, settings.model_dump()["traits"], name) for model, settings, name, _ in own(study(folder)).fits()]
     height, both = ("height",), ("yield", "protein")
     assert fits == [
         ("ridge", height, "height"),
@@ -107,7 +107,7 @@ def test_the_usual_protocol_is_cross_validation(folder: Path) -> None:
 def test_traits_of_any_name_have_folders_of_their_own(folder: Path) -> None:
     table = (folder / "own.pheno.tsv").read_text().replace("height\tyield\tprotein", "a/b\ta b\t-x", 1)
     (folder / "own.pheno.tsv").write_text(table)
-    names = [name for _, _, name in own(study(folder, f"{D}.traits", ["a/b", "a b", "-x"])).fits()]
+    names = [name for _, _, name, _ in own(study(folder, f"{D}.traits", ["a/b", "a b", "-x"])).fits()]
     assert names == ["a_b", "a_b", "traits_2", "traits_2", "traits_3", "traits_3"]
 
 
