@@ -168,6 +168,7 @@ FAULTS = [
         "experiments.trial.figures.0: figure '1a' is of simulated populations, and this experiment's are",
     ),
     ("experiments.trial.models.ridge", {"traits": ["height"]}, "experiments.trial.models.ridge.traits: are chosen for all models: in the"),
+    ("experiments.trial.models.stack", {"fits": "a.json"}, "experiments.trial.models.stack.fits: are those of the experiment, which the"),
     ("experiments.trial.n_folds", 1, "experiments.trial.n_folds: must be greater than or equal to 2, got 1"),
     ("n_folds", 25, "experiments.trial.n_folds: 25 is more than the 24 groups of the column 'family'; a group is in one fold as a whole"),
     ("n_folds", 200, "experiments.trial.models.ridge: n_individuals 288 leaves less than 2 for each of n_folds 200"),
@@ -204,6 +205,46 @@ def stages(path: Path) -> list[Any]:
     load_once.cache_clear()
     Register.clear_instance_cache()
     return RunAll(config=path, results=path.parent / "results").stages()
+
+
+def with_stack(folder: Path, **models: Any) -> Path:
+    """The study with a stack of ridge regression and elastic net, and these models' settings."""
+    quick = {"l1_ratios": [1.0], "n_penalties": 20}
+    told = {"stack": {"models": ["ridge", "elastic_net"]}, "ridge": None, "elastic_net": quick, **models}
+    return study(folder, "experiments.trial.models", {name: value for name, value in told.items() if value is not ...})
+
+
+def bases_of(path: Path) -> list[list[str]]:
+    return [sorted(task.base_fits) for task in stages(path) if isinstance(task, Fit) and task.model == "stack"]
+
+
+def test_a_stack_combines_the_fits_of_its_experiment(folder: Path) -> None:
+    path, results = with_stack(folder), folder / "results"
+    assert bases_of(path) == [["elastic_net", "ridge"]] * 2
+    order = [task.model for task in stages(path) if isinstance(task, Fit)]
+    assert order.index("stack") == len(order) - 2, "inputs come first"
+    code, output = run(path, results)
+    assert code == 0, output
+    table = pd.read_csv(results / "study" / "results.csv")
+    assert set(table["model"]) == {"stack", "ridge", "elastic_net"}
+    (provenance,) = (results / "store" / "trial" / "trial" / "height").glob("stack-*/provenance.json")
+    told = json.loads(provenance.read_text())
+    assert set(told["ingredients"]["inputs"]) == {"data", "ridge", "elastic_net"}
+    assert f"--fits {provenance.parent / 'base_fits.json'}" in told["command"]
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"), [("elastic_net", ...), ("elastic_net", {"n_folds": 6}), ("stack", {"models": ["ridge", "linear_sgd"]})]
+)
+def test_a_stack_fits_models_that_are_not_at_hand(folder: Path, model: str, settings: Any) -> None:
+    assert bases_of(with_stack(folder, linear_sgd=None, **{model: settings})) == [[]] * 2
+
+
+def test_another_base_makes_another_stack(folder: Path) -> None:
+    def key(path: Path) -> str:
+        return next(task.key for task in stages(path) if isinstance(task, Fit) and task.model == "stack")
+
+    assert key(with_stack(folder)) != key(with_stack(folder, ridge={"n_penalties": 50}))
 
 
 def test_moved_and_renamed_files_are_the_same_population(folder: Path, tmp_path: Path) -> None:
