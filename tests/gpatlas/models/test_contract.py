@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from populations import NEURAL, SMALL, Array, Recorder, fit_small, random_part, write_dataset
+from crosses import Cross
+from populations import NEURAL, QUIET, SMALL, Array, Recorder, fit_small, in_memory, random_part, write_dataset
 
 from gpatlas.data.dataset import Dataset
 from gpatlas.models.contract import Fitted
+from gpatlas.models.evaluation import evaluate
 from gpatlas.models.registry import MODELS
 from gpatlas.models.settings import split_sizes
 from gpatlas.settings import build, resolve
@@ -168,6 +170,22 @@ def test_permuted_phenotypes_cannot_be_predicted(tmp_path: Path, name: str, valu
     se = 1 / np.sqrt(split_sizes(n, "holdout")[2] - 1)
     assert r.abs().fillna(0).max() < 3 * se
     assert abs(r.fillna(0).mean()) < 3 * se / np.sqrt(5)
+
+
+@pytest.mark.parametrize(("name", "values"), WAYS, ids=NAMES)
+def test_permuted_phenotypes_of_linked_loci_explain_nothing(name: str, values: dict[str, Any]) -> None:
+    """R² of a prediction that has nothing to do with the n_test individuals is below 0 but for a few 1/√n_test."""
+    cross = Cross.simulated(700, 3, loci_per_chromosome=40)
+    phenotype, _ = cross.trait(8, 0.5, 0.8, seed=4)
+    permuted = np.column_stack([np.random.default_rng(seed).permutation(phenotype) for seed in range(5)])
+    model, told = MODELS[name], {**SMALL, "protocol": "holdout", "epochs": 10, "max_trees": 50, **values}
+    settings = build(model.settings, {key: value for key, value in told.items() if key in model.settings.model_fields})
+    rows = evaluate(model, settings, in_memory(cross.alleles, permuted), QUIET).rows
+    se = 1 / np.sqrt(split_sizes(700, "holdout")[2])
+    for result in model.titles:
+        r_squared = np.array([row["r_squared"] for row in rows if row["model"] == result])
+        assert r_squared.max() < 2 * se
+        assert r_squared.mean() < se / np.sqrt(5)
 
 
 @pytest.mark.parametrize("nonsense", ["noise", "a thousandfold"])
