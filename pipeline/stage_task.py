@@ -146,7 +146,7 @@ class StageTask(luigi.Task):
     @property
     def estimate(self) -> Needs:
         """What the stage would like to use while it runs."""
-        return needs(self.stage, self.settings, self.size)
+        return needs(self.stage, self.told(self.results), self.size)
 
     @cached_property
     def needs(self) -> Needs:

@@ -237,7 +237,9 @@ class StackSettings(FitSettings):
         return self
 
     def memory(self, size: Size) -> float:
-        """That of the largest of its models twice: one is fitted while all others are kept."""
+        """That of the largest of its models twice: one is fitted while all others are kept. Of fits at hand, of every prediction."""
+        if self.fits:
+            return 300 * size.n_individuals * size.n_traits * len(self.models) * self.n_folds * self.n_repeats
         return 2 * max(MODELS[name].settings(protocol=self.protocol).memory(size) for name in self.models)
 
 

@@ -46,7 +46,7 @@ def test_what_it_writes_is_valid_and_says_what_was_asked(tmp_path: Path) -> None
     (scenario,) = config.own
     assert (scenario.trait_sets, scenario.settings.min_maf) == ((("yield",), ("height",)), 0.05)
     assert scenario.genotypes == OWN / "own.bed"
-    assert [model for model, _ in scenario.models] == ["ridge", "egblup", "rkhs", "pairwise", "elastic_net", "boosting", "mlp"]
+    assert [model for model, _ in scenario.models] == ["ridge", "egblup", "rkhs", "pairwise", "elastic_net", "boosting", "mlp", "stack"]
     assert {settings.n_folds for _, settings in scenario.models} == {10}
     assert {figure for _, figure in config.figures} == {"prediction", "observed", "heritability", "loci"}
 
