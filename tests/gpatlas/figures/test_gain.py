@@ -73,7 +73,9 @@ def test_traits_of_which_not_both_heritabilities_are_published_are_left_out() ->
 
 def test_what_lacks_is_named() -> None:
     tables = own_tables(2, MODELS)
-    with pytest.raises(ValueError, match=r"^no column published_narrow_h2: a config names the table `published` of its traits in the block"):
+    with pytest.raises(
+        ValueError, match=r"^no column published_narrow_h2: a config names the table `published` of its traits in the block"
+    ):
         points({**tables, "results": tables["results"].drop(columns="published_narrow_h2")})
     lacks = r"^no trait of experiment 'own' has both published_broad_h2 and published_narrow_h2, an additive model and another one$"
     with pytest.raises(ValueError, match=lacks):
@@ -143,7 +145,9 @@ def test_a_config_needs_published_values_and_models_of_both_kinds() -> None:
     gain, both = FIGURES["gain"], [{"broad_h2", "narrow_h2", "svm_r_squared"}]
     assert gain.fault(["ridge", "stack"], "imported", ["cross_validation"], both) is None
     assert gain.fault(["ridge", "stack"], "imported", ["cross_validation"], None) is None
-    needs = "needs a trait with values in the columns broad_h2 and narrow_h2 of the table 'published' of the block 'data', and there is none"
+    needs = (
+        "needs a trait with values in the columns broad_h2 and narrow_h2 of the table 'published' of the block 'data', and there is none"
+    )
     assert gain.fault(["ridge", "stack"], "imported", ["cross_validation"], [{"broad_h2"}, {"narrow_h2"}]) == needs
     assert gain.fault(["ridge", "stack"], "imported", ["cross_validation"]) == needs
     needs = "needs one of the models ridge, elastic_net, linear_sgd, pruned, and none is among this experiment's models"
