@@ -47,7 +47,7 @@ def gains(table: pd.DataFrame, experiment: str, further_models: Sequence[str], p
     return points.assign(x=x, value=points["gain"], level=level)
 
 
-def draw_gain(points: pd.DataFrame) -> Figure:
+def draw_gain_over_additive(points: pd.DataFrame) -> Figure:
     """A point per trait; those that gain most have their names."""
     figure = Figure(figsize=(7.6, 5.6), layout="constrained")
     axes = figure.subplots()
@@ -109,4 +109,6 @@ def rows_of_gain(points: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**named)[names].rename(columns={"x": "not_additive_h2", "level": "verdict"})
 
 
-GAIN = Chart(gains, draw_gain, say_gain, ("label",), "gain in R² over the best additive model, with 95% intervals", rows_of_gain)
+GAIN = Chart(
+    gains, draw_gain_over_additive, say_gain, ("label",), "gain in R² over the best additive model, with 95% intervals", rows_of_gain
+)
