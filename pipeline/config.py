@@ -133,15 +133,17 @@ class _Found:
     def add(self, name: str, experiment: Experiment | OwnExperiment, shared: dict[str, Any], folder: Path, faults: Faults) -> None:
         """`shared`: settings given once for all its models; `folder`: where the config is."""
         populations: Sequence[Scenario | OwnScenario]
+        published: list[set[str]] | None = []
         if isinstance(experiment, OwnExperiment):
             populations = own = expand_own(name, experiment, shared, folder, faults)
+            published = [columns for population in own for columns in population.published_columns()] if own else None
             self.own += own
         else:
             populations = scenarios = expand_scenarios(name, experiment, shared, faults)
             self.scenarios += scenarios
         kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
         protocols = {settings.protocol for population in populations for _, settings in population.models} or {shared["protocol"]}
-        self.figures += [(name, figure) for figure in chosen_figures(name, experiment, kind, protocols, faults)]
+        self.figures += [(name, figure) for figure in chosen_figures(name, experiment, kind, protocols, published, faults)]
         check_fits(name, experiment, sorted({population.size.n_individuals for population in populations}), faults)
         self.further_models[name] = experiment.further_models
         self.protocols |= protocols

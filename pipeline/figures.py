@@ -9,13 +9,23 @@ from pipeline.faults import Faults
 from pipeline.models import FittedBlock
 
 
-def chosen_figures(name: str, experiment: FittedBlock, populations: Populations, protocols: Collection[str], faults: Faults) -> list[str]:
-    """The figures of an experiment; each must exist, and be one of such populations, models and protocols. Further models must be there."""
+def chosen_figures(
+    name: str,
+    experiment: FittedBlock,
+    populations: Populations,
+    protocols: Collection[str],
+    published: Collection[Collection[str]] | None,
+    faults: Faults,
+) -> list[str]:
+    """The figures of an experiment; each must exist, and be one of such populations, models and protocols. Further models must be there.
+
+    `published`: as `FigureEntry.fault` has it.
+    """
     for position, figure in enumerate(experiment.figures):
         key = f"experiments.{name}.figures.{position}"
         if figure not in FIGURES:
             faults.add(key, f"{figure!r} is no figure" + nearest(figure, list(FIGURES)))
-        elif fault := FIGURES[figure].fault(experiment.models, populations, protocols):
+        elif fault := FIGURES[figure].fault(experiment.models, populations, protocols, published):
             faults.add(key, f"figure {figure!r} {fault}")
     for position, result in enumerate(experiment.further_models):
         (model,) = (model.name for model in MODELS.values() if result in model.titles)

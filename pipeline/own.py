@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from gpatlas.settings import Settings, Size, nearest
 from gpatlas.stages import STAGES, Stage
 from pipeline.faults import LONGEST_NAME, Faults, fault_of_name
 from pipeline.models import ChosenModel, FittedBlock, chosen_models, combined
+from pipeline.published import Published, published_values
 from pipeline.store import sha256
 
-FILES = ("genotypes", "phenotypes", "covariates")
-OPTIONAL = {"covariates"}
+FILES = ("genotypes", "phenotypes", "covariates", "published")
+OPTIONAL = {"covariates", "published"}
 TraitSets = tuple[tuple[str, ...], ...]
 
 
@@ -35,7 +36,7 @@ class OwnExperiment(FittedBlock):
 class OwnScenario:
     """One population of a user's own: the file with its genotypes, how it is imported, the sets of traits that are fitted together.
 
-    `size`: at most.
+    `size`: at most. `published`: of its traits, which decides no import and no fit.
     """
 
     experiment: str
@@ -46,6 +47,7 @@ class OwnScenario:
     size: Size
     trait_sets: TraitSets
     models: tuple[tuple[str, FitSettings], ...]
+    published: Published = field(default_factory=dict)
     replicate: int = 1
 
     def files(self) -> dict[str, Path]:
@@ -57,6 +59,11 @@ class OwnScenario:
     def fingerprints(self) -> dict[str, str]:
         """Checksums of all files, by what they are: their names and places decide nothing."""
         return {name: sha256(path)[:16] for name, path in self.files().items()}
+
+    def published_columns(self) -> list[set[str]]:
+        """Of every trait that is fitted, the columns in which something is published of it."""
+        rows = [self.published.get(trait, {}) for trait in chain(*self.trait_sets)]
+        return [{column for column, value in row.items() if value is not None} for row in rows]
 
     def sizes(self) -> str:
         """Individuals and loci, at most, and traits, for a person."""
@@ -132,9 +139,11 @@ class _Block:
         paths = self._paths()
         stage = self._stage(paths)
         self._refuse_unknown_keys(stage)
-        trait_sets = self._trait_sets(paths)
+        known = self._known_traits(paths)
+        trait_sets = self._trait_sets(known)
+        published = self._published(paths, known)
         settings = self._settings(stage, paths, trait_sets)
-        if stage is None or settings is None or trait_sets is None or "genotypes" not in paths:
+        if stage is None or settings is None or trait_sets is None or published is None or "genotypes" not in paths:
             return None
         try:
             n, n_groups = phenotyped(settings.phenotypes, settings.id_column, settings.group_column)
@@ -147,7 +156,7 @@ class _Block:
             if n_folds > (n_groups or 0):
                 groups = f"{n_groups} groups of the column {settings.group_column!r}"
                 self.faults.add(f"{where}.n_folds", f"{n_folds} is more than the {groups}; a group is in one fold as a whole")
-        return OwnScenario(experiment, label, stage, paths["genotypes"], settings, size, trait_sets, fits)
+        return OwnScenario(experiment, label, stage, paths["genotypes"], settings, size, trait_sets, fits, published)
 
     def _paths(self) -> dict[str, Path]:
         """The files that are named and there."""
@@ -183,11 +192,12 @@ class _Block:
 
     def _refuse_unknown_keys(self, stage: Stage | None) -> None:
         of_stage = stage.settings if stage else OwnDataSettings
-        allowed = ["name", "genotypes", *of_stage.model_fields]
+        allowed = ["name", "genotypes", "published", *of_stage.model_fields]
         for name in self.given.keys() - set(allowed):
             self.faults.add(f"{self.key}.{name}", "unknown key" + nearest(name, allowed))
 
-    def _trait_sets(self, paths: dict[str, Path]) -> TraitSets | None:
+    def _known_traits(self, paths: dict[str, Path]) -> list[str] | None:
+        """The columns of the phenotypes beside ids and groups."""
         if "phenotypes" not in paths:
             return None
         id_column, group = (self._text(name) for name in ("id_column", "group_column"))
@@ -201,11 +211,25 @@ class _Block:
             self.faults.add(f"{self.key}.group_column", why)
             return None
         known = [column for column in columns.values if column != group]
-        given = self.given.get("traits")
-        if given is None:
-            given = known
-            if not known:
-                self.faults.add(f"{self.key}.phenotypes", f"{paths['phenotypes']}: has no column beside ids and groups")
+        if not known:
+            self.faults.add(f"{self.key}.phenotypes", f"{paths['phenotypes']}: has no column beside ids and groups")
+        return known or None
+
+    def _published(self, paths: dict[str, Path], known: list[str] | None) -> Published | None:
+        if self.given.get("published") is None:
+            return {}
+        if known is None or "published" not in paths:
+            return None
+        try:
+            return published_values(paths["published"], known)
+        except SourceError as error:
+            self.faults.add(f"{self.key}.published", str(error))
+            return None
+
+    def _trait_sets(self, known: list[str] | None) -> TraitSets | None:
+        if known is None:
+            return None
+        given = known if self.given.get("traits") is None else self.given["traits"]
         if not isinstance(given, list) or not given or not all(given):
             self.faults.add(f"{self.key}.traits", f"must be a list of names, or of lists of names that are fitted together, got {given!r}")
             return None
@@ -231,7 +255,7 @@ class _Block:
 
     def _settings(self, stage: Stage | None, paths: dict[str, Path], trait_sets: TraitSets | None) -> OwnDataSettings | None:
         of_stage = stage.settings if stage else OwnDataSettings
-        files = {"phenotypes": Path(), **{name: path for name, path in paths.items() if name != "genotypes"}}
+        files = {"phenotypes": Path(), **{name: path for name, path in paths.items() if name in of_stage.model_fields}}
         values = {name: self.given[name] for name in of_stage.model_fields if name in self.given and name not in {*FILES, "traits"}}
         traits = {"traits": tuple(chain(*trait_sets))} if trait_sets else {}
         settings = self.faults.build(of_stage, {**values, **files, **traits}, self.key)

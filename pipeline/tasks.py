@@ -140,6 +140,10 @@ class Collect(StudyTask):
     def inputs(self) -> Mapping[str, StageTask]:
         return {f"{fit.folder}/{fit.model}": fit for _, fit in self.fits}
 
+    def input_keys(self) -> dict[str, str]:
+        published = {f"{own.experiment}/{own.name}": own.published for own in self.study.own if own.published}
+        return {**super().input_keys(), **({"published": short_hash(published)} if published else {})}
+
     def prepare(self, folder: Path) -> None:
         write_json(self.source(folder), [_listed(population, fit) for population, fit in self.fits])
 
@@ -231,9 +235,11 @@ def _listed(population: Scenario | OwnScenario, fit: Fit) -> dict[str, Any]:
     columns = {"experiment": population.experiment, "scenario": population.name, "replicate": population.replicate}
     tables = COLLECTED_TABLES if isinstance(population, OwnScenario) else ("predictions",)
     paths = {table: fit.stage.beside(fit.entry.output, table) for table in tables}
+    published = {"published": population.published} if isinstance(population, OwnScenario) and population.published else {}
     return {
         "table": str(fit.entry.output),
         "columns": columns,
+        **published,
         "beside": {table: str(path) for table, path in paths.items() if path.exists()},
     }
 

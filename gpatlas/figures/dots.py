@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gpatlas.figures.layout import DASHED, INK, Look, mark, sign, unseen
+from gpatlas.figures.words import shortened
 
 MOST_ROWS, DENSE, LONGEST = 60, 12, 28  # rows of a figure, rows above which they are drawn small, letters of a label
 RING: dict[str, Any] = {"facecolors": "none", "edgecolors": INK, "linewidths": 1.0, "zorder": 5}
@@ -53,7 +54,7 @@ def dots(what: Dots, heading: str, ring: str, facts: Sequence[str]) -> Figure:
         axes.tick_params(axis="x", top=len(shown) > DENSE, labeltop=len(shown) > DENSE)
         _levels(axes, points, places, what.looks)
         lost += [f"{title}: {text}" for text in unseen(points["value"].dropna(), axes.get_xlim(), "values")]
-    all_axes[0].set_yticks(range(len(shown)), [_short(label) for label in shown])
+    all_axes[0].set_yticks(range(len(shown)), [shortened(label, LONGEST) for label in shown])
     all_axes[0].set_ylim(len(shown) - 0.5, -0.5)
     all_axes[0].tick_params(axis="y", length=0)
     figure.suptitle(heading, x=0.01, ha="left")
@@ -96,7 +97,3 @@ def _legend(figure: Figure, what: Dots, ring: str) -> None:
         line = Line2D([], [], linestyle="none", marker="o", markersize=9, markerfacecolor="none", markeredgecolor=INK, label=ring)
         handles.append(line)
     figure.legend(handles=handles, loc="outside right upper", alignment="left")
-
-
-def _short(label: str) -> str:
-    return label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"

@@ -5,7 +5,7 @@ a mean over J folds is that of Nadeau & Bengio (2003, Machine Learning 52:239), 
 intervals are those of Student's t with J − 1 degrees of freedom. All models have the same folds, so differences are taken within folds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -108,6 +108,37 @@ def model_differences(scores: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*TRAIT, "model", "other", "difference", "low", "high", "beyond_noise"])
 
 
+def gains_over(scores: pd.DataFrame, models: Collection[str]) -> pd.DataFrame:
+    """A row per scenario and trait: how much more R² the best of all other models has than the best of these.
+
+    `of_these` and `other`: which they are, each of the highest mean over the folds, `of_these_r_squared` and `other_r_squared`; `gain`,
+    `low`, `high`: mean and interval of their difference. A trait that lacks one of both kinds has no row.
+    """
+    rows = []
+    for (scenario, trait), folds in scores.groupby(TRAIT, sort=False):
+        by_model = _r_squared(folds)
+        kinds = [[model for model in by_model if (model in models) == among] for among in (True, False)]
+        if not all(kinds):
+            continue
+        one, other = (_best(by_model[kind]) for kind in kinds)
+        gain = corrected_interval((by_model[other] - by_model[one]).round(DIGITS), folds["test_share"].mean())
+        best = (one, by_model[one].mean(), other, by_model[other].mean())
+        rows.append((scenario, trait, *best, gain.mean, gain.low, gain.high))
+    names = ["of_these", "of_these_r_squared", "other", "other_r_squared", "gain", "low", "high"]
+    return pd.DataFrame(rows, columns=[*TRAIT, *names])
+
+
+def _r_squared(folds: pd.DataFrame) -> pd.DataFrame:
+    """Of one trait, a row per fold and a column per model that has any, the simplest first."""
+    by_model = folds.pivot(index=["repeat", "fold"], columns="model", values="r_squared").dropna(axis="columns", how="all")
+    return by_model[by_registry(by_model)]
+
+
+def _best(by_model: pd.DataFrame) -> str:
+    """The model of the highest mean, the simplest of several."""
+    return str(by_model.mean().round(DIGITS).idxmax())
+
+
 def choices(scores: pd.DataFrame) -> pd.DataFrame:
     """A row per scenario and trait: which model to pick by R².
 
@@ -118,13 +149,12 @@ def choices(scores: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (scenario, trait), folds in scores.groupby(TRAIT, sort=False):
         share = folds["test_share"].mean()
-        by_model = folds.pivot(index=["repeat", "fold"], columns="model", values="r_squared").dropna(axis="columns", how="all")
+        by_model = _r_squared(folds)
         if by_model.empty:
             continue
-        ordered = by_registry(by_model)
-        best = by_model[ordered].mean().round(DIGITS).idxmax()
-        over = {model: corrected_interval((by_model[best] - by_model[model]).round(DIGITS), share) for model in ordered}
-        pick = next(model for model in ordered if model == best or not over[model].low > 0)
+        best = _best(by_model)
+        over = {model: corrected_interval((by_model[best] - by_model[model]).round(DIGITS), share) for model in by_model}
+        pick = next(model for model in by_model if model == best or not over[model].low > 0)
         row = {"scenario": scenario, "trait": trait, "best": best, "pick": pick, **_fields("over_pick", over[pick])}
         rows.append(row | _fields("over_ridge", over.get("ridge", Interval(np.nan, np.nan, np.nan, 0))))
     names = [f"{name}{end}" for name in ("over_pick", "over_ridge") for end in ("", "_low", "_high")]

@@ -19,7 +19,7 @@ from gpatlas.figures.chart import Chart
 from gpatlas.figures.layout import DASHED, sign
 from gpatlas.figures.rows import beside_rows
 from gpatlas.figures.traits import MOST_NAMED, facts_of, ranged, scored
-from gpatlas.figures.words import as_r, natural, title_of
+from gpatlas.figures.words import as_r, natural, shortened, title_of
 
 MOST_PANELS, IN_A_ROW, MOST_POINTS = 12, 4, 3000
 COLOUR = "#2a6f97"
@@ -78,8 +78,10 @@ def _of_trait(axes: Axes, points: pd.DataFrame, small: bool) -> None:
     axes.axline((low, low), (high, high), label="1:1", **DASHED)
     axes.set_ylim(low, high)
     first = points.iloc[0]
-    name = first["label"] if len(first["label"]) <= 26 else first["label"][:25] + "…"
-    axes.set_title(f"{name}\n{title_of(first['model'])}: r {as_r(first['pearson_r'])}, R² {as_r(first['r_squared'])}", fontsize=9.5)
+    axes.set_title(
+        f"{shortened(first['label'], 26)}\n{title_of(first['model'])}: r {as_r(first['pearson_r'])}, R² {as_r(first['r_squared'])}",
+        fontsize=9.5,
+    )
     axes.grid(axis="x")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4))

@@ -8,7 +8,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from gpatlas.models.registry import ADDITIVE, MODELS
+
 WITH_EFFECTS = ("ridge", "pairwise", "elastic_net")  # models that give every locus an additive effect
+GAIN_OF = tuple(
+    tuple(model.name for model in MODELS.values() if any((result in ADDITIVE) == additive for result in model.titles))
+    for additive in (True, False)
+)  # models that give additive results, and others
 Populations = Literal["simulated", "imported", "any"]
 
 
@@ -17,9 +23,9 @@ class FigureEntry:
     """One figure. `chart`: "module:object" of its `gpatlas.figures.chart.Chart`, loaded when it is drawn.
 
     `experiment`: what it draws where no experiment is named. `models`: names of `gpatlas.models.registry.MODELS` without which it cannot
-    be drawn, `any_of`: one of these at least. `further_models`: whether it draws others beside them. `populations`: what it can draw;
-    'simulated' ones alone have truth, 'imported' ones alone named loci. `protocol`: the one that it needs. `beside`: tables
-    collected with the results that its points are made of.
+    be drawn, `any_of`: groups, one of each at least. `further_models`: whether it draws others beside them. `populations`: what it can
+    draw; 'simulated' ones alone have truth, 'imported' ones alone named loci and published values. `protocol`: the one that it needs.
+    `beside`: tables collected with the results that its points are made of. `published`: columns of what is published of a trait.
     """
 
     name: str
@@ -28,21 +34,35 @@ class FigureEntry:
     models: tuple[str, ...]
     chart: str
     further_models: bool = False
-    any_of: tuple[str, ...] = ()
+    any_of: tuple[tuple[str, ...], ...] = ()
     populations: Populations = "simulated"
     protocol: str | None = None
     beside: tuple[str, ...] = ()
+    published: tuple[str, ...] = ()
 
-    def fault(self, models: Collection[str], populations: Populations, protocols: Collection[str]) -> str | None:
-        """Why it cannot be drawn of an experiment with these models and populations, fitted under these protocols."""
+    def fault(
+        self,
+        models: Collection[str],
+        populations: Populations,
+        protocols: Collection[str],
+        published: Collection[Collection[str]] | None = (),
+    ) -> str | None:
+        """Why it cannot be drawn of an experiment with these models and populations, fitted under these protocols.
+
+        `published`: of every trait the columns in which something is published of it; None where that is not known.
+        """
         if self.populations not in ("any", populations):
             return f"is of {self.populations} populations, and this experiment's are {populations}"
         if missing := [model for model in self.models if model not in models]:
             return f"needs the model {', '.join(missing)}, which is not among this experiment's models"
-        if self.any_of and not set(self.any_of) & set(models):
-            return f"needs one of the models {', '.join(self.any_of)}, and none is among this experiment's models"
+        for group in self.any_of:
+            if not set(group) & set(models):
+                return f"needs one of the models {', '.join(group)}, and none is among this experiment's models"
         if self.protocol and (others := sorted(set(protocols) - {self.protocol})):
             return f"needs the protocol {self.protocol!r}, and this experiment has {', '.join(map(repr, others))}"
+        if self.published and published is not None and not any(set(self.published) <= set(columns) for columns in published):
+            columns = " and ".join(self.published)
+            return f"needs a trait with values in the columns {columns} of the table 'published' of the block 'data', and there is none"
         return None
 
     def name_for(self, experiment: str) -> str:
@@ -145,10 +165,22 @@ FIGURES: dict[str, FigureEntry] = {
             "own",
             (),
             "gpatlas.figures.heritability:HERITABILITY",
-            any_of=("ridge", "egblup"),
+            any_of=(("ridge", "egblup"),),
             populations="any",
             protocol="cross_validation",
             beside=("predictions",),
+        ),
+        FigureEntry(
+            "gain",
+            "Gain over the best additive model: by the heritability that is not additive",
+            "own",
+            (),
+            "gpatlas.figures.gain:GAIN",
+            any_of=GAIN_OF,
+            populations="imported",
+            protocol="cross_validation",
+            beside=("predictions",),
+            published=("broad_h2", "narrow_h2"),
         ),
         FigureEntry(
             "loci",
@@ -156,7 +188,7 @@ FIGURES: dict[str, FigureEntry] = {
             "own",
             (),
             "gpatlas.figures.loci:EFFECTS",
-            any_of=WITH_EFFECTS,
+            any_of=(WITH_EFFECTS,),
             populations="imported",
             protocol="cross_validation",
             beside=("predictions", "loci", "pairs"),

@@ -42,6 +42,11 @@ as_difference = partial(written, form="+.2f")
 as_percent = partial(written, form="+.0%")
 
 
+def shortened(text: str, most: int) -> str:
+    """At most so many letters of it."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def listed(names: Iterable[Any]) -> str:
     """'a', 'b', 'c', each in quotes."""
     return ", ".join(repr(str(name)) for name in names) or "nothing"

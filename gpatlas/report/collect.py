@@ -18,7 +18,8 @@ def run(settings: CollectSettings, source: Path, out: Path, progress: Progress) 
     """Concatenate the tables that the manifest `source` lists: [{"table": path, "columns": {name: value, …}, "beside": {…}}, …].
 
     The columns of an entry come first in its rows. `beside`, where it is given: the fit's further tables that are collected beside
-    `out`, {name: path}. Raises ValueError where the manifest lists nothing.
+    `out`, {name: path}; `published`, likewise: what is published of the traits, {trait_name: {column: value}}, in columns
+    published_<column>. Raises ValueError where the manifest lists nothing.
     """
     try:
         entries = json.loads(source.read_text())
@@ -31,6 +32,9 @@ def run(settings: CollectSettings, source: Path, out: Path, progress: Progress) 
         table = read_table(entry["table"])
         for position, (name, value) in enumerate(entry["columns"].items()):
             table.insert(position, name, value)
+        if "published" in entry:
+            values = pd.DataFrame.from_dict(entry["published"], orient="index")
+            table = table.join(values.add_prefix("published_"), on="trait_name")
         tables.append(table)
         progress(number, len(entries))
     for name in COLLECTED_TABLES:

@@ -12,6 +12,7 @@ from gpatlas.figures.prediction import PREDICTION, predictive, rows_of_predictio
 from gpatlas.figures.rows import Beside
 from gpatlas.figures.traits import scored, with_labels
 from gpatlas.figures.words import title_of
+from gpatlas.report.own_published import BesidePublished, beside_published
 from gpatlas.report.run_record import RunRecord, StageRecord
 from gpatlas.report.tables import Table, page_table
 
@@ -32,6 +33,7 @@ class OwnSection:
     heritability: Table | None = None
     loci: Table | None = None
     pairs: Table | None = None
+    published: BesidePublished | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def _section(experiment: str, table: pd.DataFrame, beside: Beside) -> OwnSection
         _heritability(experiment, rows),
         _loci(experiment, table, beside),
         _pairs(experiment, table, beside),
+        beside_published(experiment, rows),
     )
 
 

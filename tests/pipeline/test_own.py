@@ -20,7 +20,7 @@ from pipeline.config import load_config
 from pipeline.docker_runner import container_options
 from pipeline.faults import ConfigError
 from pipeline.own import OwnScenario
-from pipeline.tasks import load_once
+from pipeline.tasks import Collect, load_once
 
 FILES = PROJECT / "tests" / "data" / "own"
 D = "experiments.trial.data"
@@ -195,6 +195,65 @@ def test_all_faults_are_told_at_once(folder: Path) -> None:
     assert "own.bim: no such file; a .bed needs its .bim and .fam beside it" in found
 
 
+PUBLISHED = "trait,broad_h2,narrow_h2,svm_r_squared,method\nheight,0.8,0.5,0.4,SVM\nprotein,NA,0.3,-0.1,\n"
+PUBLISHED_VALUES = {
+    "height": {"broad_h2": 0.8, "narrow_h2": 0.5, "svm_r_squared": 0.4, "method": "SVM"},
+    "protein": {"broad_h2": None, "narrow_h2": 0.3, "svm_r_squared": -0.1, "method": None},
+}
+
+
+def with_published(folder: Path, text: str = PUBLISHED, **more: Any) -> Path:
+    """VALID with a table of published values; `more`: of the experiment."""
+    (folder / "published.csv").write_text(text)
+    trial = VALID["experiments"]["trial"]
+    return study(folder, "experiments.trial", {**trial, "data": {**trial["data"], "published": "published.csv"}, **more})
+
+
+def test_published_values_are_numbers_or_words(folder: Path) -> None:
+    scenario = own(with_published(folder))
+    assert scenario.published == PUBLISHED_VALUES
+    assert scenario.published_columns() == [{"broad_h2", "narrow_h2", "svm_r_squared", "method"}, set(), {"narrow_h2", "svm_r_squared"}]
+    assert own(study(folder)).published == {}
+
+
+PUBLISHED_FAULTS = [
+    (PUBLISHED.replace("height", "hight"), ", line 2: 'hight' is no trait of the phenotypes, did you mean 'height'? (allowed: height, "),
+    (PUBLISHED.replace("protein", "height"), ", line 3: trait 'height' is there twice; a trait has one row"),
+    (PUBLISHED.replace("0.5", "half"), ", line 2, column 'narrow_h2': 'half' is no share of a variance, which is a number up to 1"),
+    (PUBLISHED.replace("-0.1", "40"), ", line 3, column 'svm_r_squared': '40' is no share of a variance, which is a number up to 1"),
+    (PUBLISHED.replace("0.8", "inf"), ", line 2, column 'broad_h2': 'inf' is no share of a variance"),
+    (PUBLISHED.replace(",SVM", ""), ", line 2: has 4 fields, the header has 5"),
+    (PUBLISHED.splitlines()[0], ": has no row beside its column names; it has a row per trait"),
+    ("", ": is empty, or its first line is; a table starts with a line of column names"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), PUBLISHED_FAULTS, ids=[message[:30] for _, message in PUBLISHED_FAULTS])
+def test_faults_of_published_values_are_named_before_any_work(folder: Path, text: str, message: str) -> None:
+    """And no figure says that it lacks them."""
+    path = with_published(folder, text, figures=["gain"])
+    with pytest.raises(ConfigError) as fault:
+        load_config(path)
+    assert str(fault.value).startswith(f"{path}: {D}.published: {folder / 'published.csv'}{message}")
+    assert len(str(fault.value).splitlines()) == 1
+
+
+def test_a_published_table_that_is_not_there_is_a_fault(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.published: 'absent\.csv' does not exist \(looked for "):
+        load_config(study(folder, f"{D}.published", "absent.csv"))
+
+
+def test_the_figure_gain_needs_published_values_of_a_trait_that_is_fitted(folder: Path) -> None:
+    assert load_config(with_published(folder, figures=["gain"])).figures == (("trial", "gain"),)
+    lacks = r"figures\.0: figure 'gain' needs a trait with values in the columns broad_h2 and narrow_h2 of the table 'published'"
+    with pytest.raises(ConfigError, match=lacks):
+        load_config(with_published(folder, PUBLISHED.replace("height", "yield").replace("0.8", "NA"), figures=["gain"]))
+    with pytest.raises(ConfigError, match=lacks):
+        load_config(study(folder, "experiments.trial.figures", ["gain"]))
+    with pytest.raises(ConfigError, match=r"figure 'gain' needs one of the models egblup, rkhs, pairwise, "):
+        load_config(with_published(folder, figures=["gain"], models={"ridge": None}))
+
+
 def test_a_simulated_experiment_draws_no_figure_of_imported_ones(folder: Path) -> None:
     grid = {"scenario": "rep{replicate}", "grid": [{"n_individuals": 200, "n_qtl": 10}], "models": {"ridge": None}, "figures": ["loci"]}
     with pytest.raises(ConfigError, match=r"figures.0: figure 'loci' is of imported populations, and this experiment's are simulated"):
@@ -266,6 +325,27 @@ def test_a_byte_of_any_file_makes_it_another(folder: Path, name: str) -> None:
     after = {task.label: task.key for task in stages(study(folder)) if isinstance(task, Data | Fit)}
     assert before.keys() == after.keys()
     assert all(before[label] != after[label] for label in before)
+
+
+def test_published_values_change_the_key_of_what_collects_them_alone(folder: Path) -> None:
+    before = {task.label: task.key for task in stages(study(folder))}
+    assert "published" not in next(task for task in stages(study(folder)) if isinstance(task, Collect)).ingredients["inputs"]
+    found = {task.label: task.key for task in stages(with_published(folder))}
+    other = {task.label: task.key for task in stages(with_published(folder, PUBLISHED.replace("0.8", "0.9")))}
+    assert {task.label for task in stages(study(folder)) if isinstance(task, Data | Fit)} == {
+        label for label in before if before[label] == found[label]
+    }
+    assert {label for label in before if found[label] == other[label]} == {label for label in before if before[label] == found[label]}
+    assert found["collected/study results"] != before["collected/study results"]
+
+
+def test_the_manifest_lists_published_values(folder: Path) -> None:
+    for write, expected in ((study, None), (with_published, PUBLISHED_VALUES)):
+        collect = next(task for task in stages(write(folder)) if isinstance(task, Collect))
+        collect.prepare(folder)
+        listed = json.loads((folder / "manifest.json").read_text())
+        assert len(listed) == 4
+        assert all(entry.get("published") == expected for entry in listed)
 
 
 def test_an_import_s_container_sees_its_files_and_no_others(folder: Path) -> None:

@@ -72,6 +72,21 @@ def test_progress_counts_the_tables(tmp_path: Path) -> None:
     ]
 
 
+def test_what_is_published_of_a_trait_stands_in_columns_of_its_rows(tmp_path: Path) -> None:
+    table = entry(tmp_path, "1.csv", "model,trait,trait_name\nridge,1,007\nridge,2,NA\nridge,3,oil\n", {"replicate": 1})
+    of_traits = {
+        "NA": {"broad_h2": 0.5, "method": None},
+        "007": {"broad_h2": 0.25, "method": "1e3"},
+        "height": {"broad_h2": 1, "method": "x"},
+    }
+    assert collect(tmp_path, [table | {"published": of_traits}]).splitlines() == [
+        "replicate,model,trait,trait_name,published_broad_h2,published_method",
+        "1,ridge,1,007,0.25,1e3",
+        "1,ridge,2,NA,0.5,",
+        "1,ridge,3,oil,,",
+    ]
+
+
 def test_empty_manifest(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lists no table") as caught:
         collect(tmp_path, [])

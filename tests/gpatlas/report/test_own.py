@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from cross_validated import own_tables, write_tables
+from cross_validated import STRENGTHS, own_tables, write_tables
 from pages import Reader
 from runs import limits, stage, write_run
 
@@ -94,6 +94,78 @@ def test_heritability_loci_and_pairs_are_named(tmp_path: Path) -> None:
     assert pairs[1][7:9] == ["5", "5"]
     for name in ("predictions", "loci", "pairs"):
         assert f'<a href="{name}.csv">{name}.csv</a>' in page
+
+
+def with_published(models: tuple[str, ...], r_squared: dict[str, list[float]], **published: list[Any]) -> dict[str, pd.DataFrame]:
+    """Tables of two traits with these R² and published values, by trait."""
+    tables = own_tables(2, models)
+    rows = tables["results"].drop(columns=["published_broad_h2", "published_narrow_h2"])
+    ours = [r_squared[model][trait - 1] for model, trait in zip(rows["model"], rows["trait"], strict=True)]
+    theirs = {f"published_{name}": [values[trait - 1] for trait in rows["trait"]] for name, values in published.items()}
+    return {**tables, "results": rows.assign(r_squared=ours, **theirs)}
+
+
+OURS = {"ridge": [0.2, 0.3], "egblup": [0.5, 0.2], "pairwise": [0.1, 0.1]}
+MEANS = "own: mean R² over the {} traits that have all of these"
+TRAITS = "own: R² of every trait beside what is published"
+
+
+def test_our_r_squared_stands_beside_the_published(tmp_path: Path) -> None:
+    tables = with_published(
+        ("ridge", "egblup"), OURS, broad_h2=[0.8, None], svm_r_squared=[0.4, 0.1], best_r_squared=[0.45, 0.35], method=["GBM", None]
+    )
+    page = page_of(tmp_path, tables)
+    read = Reader(page)
+    assert read.tables[TRAITS] == [
+        [
+            "trait",
+            "H²",
+            "published: svm",
+            "published: best",
+            "published: method",
+            "our best single model",
+            "its R²",
+            "single − best published",
+        ],
+        ["height", "0.80", "0.400", "0.450", "GBM", "EG-BLUP", "0.500", "+0.050"],
+        ["yield_2019", "", "0.100", "0.350", "", "ridge regression", "0.300", "−0.050"],
+    ]
+    assert read.tables[MEANS.format(2)][1:] == [
+        ["published: best", "0.400"],
+        ["EG-BLUP", "0.350"],
+        ["ridge regression", "0.250"],
+        ["published: svm", "0.250"],
+    ]
+    said = (
+        "<p>Mean R² over 2 traits: EG-BLUP 0.350; published: svm 0.250 and best 0.400. By EG-BLUP it is 0.050 below the highest published "
+        "mean, and R² is above that column&#39;s in 1 of 2 traits. The best of several models of a trait, ours or published, was chosen by"
+    )
+    assert said in page
+    assert '<a href="#beside-published">' in page
+
+
+def test_a_stack_is_what_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STRENGTHS, "stack", 1.1)
+    ours = {"ridge": [0.2, 0.3], "stack": [0.3, 0.5]}
+    page = page_of(tmp_path, with_published(("ridge", "stack"), ours, svm_r_squared=[0.1, None]))
+    read = Reader(page)
+    assert read.tables[TRAITS] == [
+        ["trait", "published: svm", "our best single model", "its R²", "our stack's R²", "stack − best published"],
+        ["height", "0.100", "ridge regression", "0.200", "0.300", "+0.200"],
+    ]
+    assert "Mean R² over 1 traits: stack 0.300 and ridge regression 0.200; published: svm 0.100. By stack it is 0.200 above" in page
+
+
+def test_without_a_trait_that_has_all_there_are_no_means(tmp_path: Path) -> None:
+    page = page_of(tmp_path, with_published(("ridge",), OURS, svm_r_squared=[0.1, None], gbm_r_squared=[None, 0.2]))
+    assert "No trait has the R² of every model and of every published column, so their means cannot be compared." in page
+    assert len(Reader(page).tables[TRAITS]) == 3
+    assert "mean R² over" not in page
+
+
+def test_where_no_r_squared_is_published_nothing_is_compared(tmp_path: Path) -> None:
+    page = page_of(tmp_path, with_published(("ridge",), OURS, broad_h2=[0.5, 0.6]))
+    assert "beside-published" not in page
 
 
 def test_nothing_assumes_simulation(tmp_path: Path) -> None:
