@@ -4,6 +4,7 @@ PyTorch's own optimisers are not used: they take seconds to import, and their ar
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -141,8 +142,8 @@ def _multiplies_faster_in_bf16() -> bool:
     return bool(able.get("amx_bf16") or (able.get("avx512_bf16") and "Intel" not in able.get("cpu_name", "")))
 
 
-def adamw_step(network: nn.Module, weight_decay: float) -> TrainingStep:
-    """AdamW, as `torch.optim.AdamW` computes it, on the mean absolute error of any network.
+def adamw_step(network: nn.Module, weight_decay: float, penalty: Callable[[], Tensor] | None = None) -> TrainingStep:
+    """AdamW, as `torch.optim.AdamW` computes it, on the mean absolute error of any network, and a `penalty` of its weights, where given.
 
     Our own `Linear` layers overwrite their weight's gradient; all other gradients are added up by `backward`, and so set to 0 before.
     """
@@ -161,7 +162,8 @@ def adamw_step(network: nn.Module, weight_decay: float) -> TrainingStep:
         torch._foreach_zero_(summed)
         for layer in layers:
             layer.uses, layer.stale = 0, True
-        nn.functional.l1_loss(network(inputs), wanted).backward()  # type: ignore[no-untyped-call]
+        loss = nn.functional.l1_loss(network(inputs), wanted)
+        (loss + penalty() if penalty else loss).backward()  # type: ignore[no-untyped-call]
         for layer in layers:
             if layer.stale and layer.weight.grad is not None:  # it had no part in the loss
                 layer.weight.grad.zero_()

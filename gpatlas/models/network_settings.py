@@ -1,11 +1,11 @@
 """The settings of the models that are trained by gradient descent."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from gpatlas.models.settings import NeuralSettings, TuningSettings
-from gpatlas.settings import Bool, Float, Positive
+from gpatlas.settings import BLOCK, Bool, Float, Int, Positive, Size
 
 
 class LinearSgdSettings(NeuralSettings):
@@ -22,6 +22,30 @@ class MlpSettings(TuningSettings):
     """Two hidden layers with batch normalisation on one-hot alleles, AdamW on the mean absolute error."""
 
     tune: Bool = Field(False, description="choose the learning rate by trials, then fit again with the best")
+
+
+class NetworkSettings(NeuralSettings):
+    """A linear layer on one-hot alleles beside sparse products of all pairs of loci, AdamW on the mean absolute error."""
+
+    learning_rate: Float = Field(0.003, description="initial learning rate", gt=0)
+    batch_size: Annotated[Int, Field(ge=2)] = Field(32, description="individuals per training step")
+    epochs: Positive = Field(300, description="epochs at most")
+    patience: Positive = Field(20, description="epochs without improvement before training stops")
+    min_delta: Float = Field(0.0, description="smallest fall of the evaluation loss that counts as improvement", ge=0)
+    penalties: tuple[Annotated[Float, Field(ge=0)], ...] = Field(
+        (1.0, 0.5, 0.2),
+        description="penalties on absolute product weights that are tried, in units of the noise level sqrt(2·ln(pairs)/individuals)",
+        min_length=1,
+    )
+    initial_weight: Float = Field(0.1, description="a factor of every product weight at the start, where the other is 0", gt=0)
+    max_product_loci: Positive = Field(1000, description="loci in the products at most; where there are more, they are screened")
+
+    def memory(self, size: Size) -> float:
+        """Seven arrays of the weights' size, two batches of evaluation; and where loci are screened, these as numbers, and their scores."""
+        m, k = size.n_loci, min(size.n_loci, self.max_product_loci)
+        weights = size.n_traits * (2 * k**2 + 2 * m)
+        screening = 8 * m * (self.most_train(size.n_individuals) + 1024) if m > k else 0
+        return 7 * 4 * weights + 3 * 4 * BLOCK * (2 * m + size.n_traits * k) + screening
 
 
 class PrunedSettings(TuningSettings):

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings, PrunedSettings
+from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings, NetworkSettings, PrunedSettings
 from gpatlas.models.settings import FitSettings, PenaltySettings
 from gpatlas.settings import BLOCK, Float, Int, Positive, Size, nearest
 
@@ -268,6 +268,7 @@ MODELS: dict[str, Model] = {
         Model("boosting", "boosted trees", 2, BoostingSettings, "gpatlas.models.boosting:fit", (*ARRAYS, "xgboost-cpu")),
         Model("linear_sgd", "linear model trained by SGD", 5, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
         Model("mlp", "MLP", 5, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
+        Model("network", "interaction network", 1, NetworkSettings, "gpatlas.models.network:fit", NETWORKS, validates=True),
         Model(
             "pruned",
             "pruned models",

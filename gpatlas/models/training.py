@@ -154,7 +154,7 @@ def refit(
             on_epoch(round(settings.epochs * epoch / len(rates)), settings.epochs)
         network.zero_grad()
         inputs, wanted = _tensors(everyone, device, columns)
-        _refuse_hopeless(float((outputs(network, inputs) - wanted).abs_().mean()), everyone, settings)
+        refuse_hopeless(float((outputs(network, inputs) - wanted).abs_().mean()), everyone, settings)
     return Trained(network, columns, settings, trained.training._replace(epochs=len(rates)))
 
 
@@ -162,11 +162,11 @@ def train_and_refit(recipe: Recipe[N], train: Part, validation: Part, settings: 
     """Both, on all columns; each is half of the progress where there are two trainings."""
     halves = [on_epoch] if settings.protocol == "paper" else [_half(on_epoch, number) for number in (0, 1)]
     trained = train_recipe(recipe, train, validation, settings, halves[0])
-    _refuse_hopeless(trained.training.loss, validation, settings)
+    refuse_hopeless(trained.training.loss, validation, settings)
     return refit(recipe, trained, train, validation, halves[-1])
 
 
-def _refuse_hopeless(loss: float, part: Part, settings: NeuralSettings) -> None:
+def refuse_hopeless(loss: float, part: Part, settings: NeuralSettings) -> None:
     """Raises Diverged where the loss is no number, or many times that of predicting 0."""
     if not loss <= HOPELESS * max(1.0, float(np.abs(part.phenotypes).mean())):
         raise Diverged(f"training diverged: it ended with a loss of {loss:.3g}; learning_rate {settings.learning_rate:g} is too high")
