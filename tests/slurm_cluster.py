@@ -136,6 +136,15 @@ class Cluster:
         self.processes[name].send_signal(number)
         self.processes[name].wait()
 
+    def lose(self, node: str) -> None:
+        """Kill the node's daemon and, before they can tell anybody, its jobs with all their processes."""
+        self.kill(node)
+        jobs = [int(path.name) for path in Path("/proc").glob("[0-9]*") if _of_job_on(node, path)]
+        keepers = {_parent(pid) for pid in jobs} - set(jobs) - {0, 1}
+        for pid in [*keepers, *jobs]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """End everything, jobs first."""
         with suppress(OSError, RuntimeError):
@@ -214,6 +223,18 @@ MUNGE_FILES = {
     "seed-file": "munge.seed",
     "log-file": "munge.log",
 }
+
+
+def _of_job_on(node: str, process: Path) -> bool:
+    with suppress(OSError):
+        return f"SLURMD_NODENAME={node}".encode() in (process / "environ").read_bytes().split(b"\0")
+    return False
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def _user() -> str:
