@@ -109,7 +109,7 @@ def call(*command: str, stdin: str | None = None, preexec_fn: Callable[[], None]
     return answer.stdout
 
 
-def patient(ask: Callable[[], T], seconds: float, what: str) -> T:
+def patient(ask: Callable[[], T], seconds: float) -> T:
     """What `ask` returns, asked again while nobody answers, for so long, or while there is no room; says once that it waits."""
     deadline, said = time.monotonic() + seconds, False
     while True:
@@ -119,7 +119,7 @@ def patient(ask: Callable[[], T], seconds: float, what: str) -> T:
             if time.monotonic() >= deadline and not isinstance(error, NoRoom):
                 raise
             if not said:
-                print(f"{what}: waiting for Slurm ({error})", file=sys.stderr, flush=True)
+                print(f"waiting for Slurm ({error})", file=sys.stderr, flush=True)
                 said = True
         time.sleep(SECONDS_BETWEEN_TRIES)
 

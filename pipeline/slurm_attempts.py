@@ -26,9 +26,11 @@ class Attempts:
     losses: int = 0
     raises: int = 0
 
-    def again(self, ended: Ended) -> bool:
-        """Whether another attempt helps; raises what it may take where that was too little."""
+    def again(self, ended: Ended, end: Ending | None) -> bool:
+        """Whether another attempt helps; raises what it may take where that was too little. `end`: what the script said last."""
         what, before = self._what_happened(ended), self.needs
+        if ended.state == LOST and end:
+            return False  # Slurm has forgotten a job that ran to its end
         if ended.state in BY_CLUSTER:
             self.losses += 1
             helps = self.losses < MOST_LOSSES
@@ -52,7 +54,7 @@ class Attempts:
         return needs
 
     def outcome(self, ended: Ended, end: Ending | None) -> Outcome:
-        """Of the stage, by the last of its jobs; `end`: what the script said last."""
+        """Of the stage, by the last of its jobs."""
         facts = {"job": ended.id, "state": ended.state, "node": ended.node, "elapsed_seconds": ended.seconds}
         facts |= {"peak_memory_mb": ended.memory_mb, "earlier_jobs": self.earlier, "granted": asdict(self.needs)}
         code, why = self._verdict(ended, end)
@@ -63,8 +65,8 @@ class Attempts:
         """Exit code, and what to say where that does not say it."""
         if ended.state == "COMPLETED":
             return (0, "") if end else (EXIT_LOST, f"ended well on {ended.node}, by its job {ended.id}, but its files do not appear here")
-        if ended.state == "FAILED":
-            code = -ended.signal or ended.exit_code or 1
+        if ended.state == "FAILED" or (ended.state == LOST and end):
+            code = -ended.signal or ended.exit_code or (end.exit_code if end else 1)
             return (128 - code if 128 < code < 160 else code), ""  # how a shell says that a signal ended the command
         advice = {"TIMEOUT": "; raise slurm.max_minutes", "OUT_OF_MEMORY": "; raise slurm.max_memory_gb, or the config's memory_gb"}
         codes = {"TIMEOUT": EXIT_TIMEOUT, "OUT_OF_MEMORY": EXIT_MEMORY, "CANCELLED": EXIT_CANCELLED}

@@ -26,8 +26,8 @@ class Board:
         self.folder = folder
 
     def follow(self, job_id: str) -> None:
-        """From now on the poller asks for this job."""
-        (self.folder / job_id).touch()
+        """From now on the poller asks for this job. A controller that has lost its memory gives a number twice: nothing earlier counts."""
+        write_json(self.folder / job_id, {})
 
     def hurry(self) -> None:
         """Ask soon: a job seems to have ended."""

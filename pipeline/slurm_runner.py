@@ -9,9 +9,10 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from gpatlas.needs import Needs
 from gpatlas.stages import Stage
@@ -31,6 +32,7 @@ SECONDS_FOR_CONTROLLER = 3600  # how long to wait for one that does not answer
 SECONDS_FOR_FILES = 60  # how long files of an ended job may take to appear here
 SECONDS_BETWEEN_LOOKS = 0.2
 LONGEST_PAUSE = 2.0  # between two looks at a job's log
+T = TypeVar("T")
 
 
 class SlurmRunner:
@@ -65,33 +67,30 @@ class SlurmRunner:
 
     @contextmanager
     def ready(self, folders: Mapping[Path, Stage], results: Path) -> Iterator[None]:
-        self._refuse_what_cannot_be_run()
-        orphans = [job for job in _ours(results) if job.folder not in folders and Session.parse(job.comment.removeprefix(OURS)).ended()]
-        slurm.cancel([job.id for job in orphans])
-        with polling(self.options.seconds_between_polls) as self._board:
+        with _explained("Slurm refuses the jobs of this study"):
+            self._refuse_what_cannot_be_run()
+            slurm.cancel([job.id for job in _asked(lambda: _ours(results)) if job.folder not in folders and _owner(job).ended()])
+        with polling(self.options.seconds_between_polls) as board:
+            self._board = board
             try:
                 yield
             finally:
-                self._cancel_all(results)
+                self._cancel_all(board, results)
 
     def _refuse_what_cannot_be_run(self) -> None:
         if missing := [command for command in slurm.COMMANDS if shutil.which(command) is None]:
             raise RunnerError(f"runner 'slurm' needs Slurm's commands on this host; not on PATH: {', '.join(missing)}")
-        try:
-            slurm.patient(lambda: slurm.accounted(["1"]), SECONDS_FOR_CONTROLLER, "sacct")
-            least = resources(Needs(1, 1, 0, LEAST_MINUTES), self.options)
-            slurm.patient(lambda: slurm.call("sbatch", "--test-only", *least, stdin="#!/bin/bash\n"), SECONDS_FOR_CONTROLLER, "sbatch")
-        except Refused as error:
-            raise RunnerError(f"Slurm refuses the jobs of this study ({error}): see the config's block slurm") from None
-        except NoAnswer as error:
-            raise RunnerError(f"Slurm does not answer ({error})") from None
+        least = resources(Needs(1, 1, 0, LEAST_MINUTES), self.options)
+        _asked(lambda: slurm.accounted(["1"]))
+        _asked(lambda: slurm.call("sbatch", "--test-only", *least, stdin="#!/bin/bash\n"))
 
-    def _cancel_all(self, results: Path) -> None:
-        """What this driver has submitted; its tasks first end, so that none submits more."""
+    def _cancel_all(self, board: Board, results: Path) -> None:
+        """What this driver has submitted or adopted; its tasks first end, so that none submits more."""
         for child in multiprocessing.active_children():
             child.join(10)
         try:
-            slurm.cancel([job.id for job in _ours(results) if job.comment == OURS + str(session())])
+            adopted = board.open_ids()
+            slurm.cancel([job.id for job in _ours(results) if job.comment == OURS + str(session()) or job.id in adopted])
         except (NoAnswer, Refused) as error:
             print(f"jobs may be left, which the next run takes over or cancels: Slurm does not answer ({error})", file=sys.stderr)
 
@@ -99,10 +98,11 @@ class SlurmRunner:
         """A job that a dead driver left in the folder does just what is to be done there. An empty folder has none."""
         if not any(folder.iterdir()):
             return False
-        found = slurm.patient(lambda: _working_in(folder), SECONDS_FOR_CONTROLLER, str(folder))
+        with _explained(f"the jobs in {folder} cannot be told"):
+            found = _asked(lambda: _working_in(folder))
+            slurm.cancel(found[1:])
         if found:
             self._inherited[folder] = found[0]
-            slurm.cancel(found[1:])
         return bool(found)
 
     def run(self, job: Job, on_line: OnLine) -> Outcome:
@@ -111,7 +111,7 @@ class SlurmRunner:
         while True:
             job_id = job_id or self._submit(job, attempts.needs)
             ended, end = self._follow(job, job_id, on_line)
-            if not attempts.again(ended):
+            if not attempts.again(ended, end):
                 break
             on_line(f"slurm: {attempts.earlier[-1]}; again\n")
             job_id = None
@@ -130,10 +130,8 @@ class SlurmRunner:
             return slurm.submit(flags(job, needs, self.options, OURS + str(session())), text)
 
         text = script(job, local_command(job), self.options)
-        try:
-            return slurm.patient(attempt, SECONDS_FOR_CONTROLLER, job.labels["task"])
-        except (NoAnswer, Refused) as error:
-            raise RunnerError(f"Slurm does not take the stage's job: {error}") from None
+        with _explained("Slurm does not take the stage's job"):
+            return _asked(attempt)
 
     def _follow(self, job: Job, job_id: str, on_line: OnLine) -> tuple[Ended, Ending | None]:
         """Hand over the lines of the job's log until it has ended; returns how, by Slurm and by its own last words."""
@@ -154,6 +152,25 @@ class SlurmRunner:
         end = _arrived(job.folder, ended)
         tail.close()
         return ended, end
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    """What `ask` returns, as soon as Slurm answers."""
+    return slurm.patient(ask, SECONDS_FOR_CONTROLLER)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except NoAnswer as error:
+        raise RunnerError(f"Slurm does not answer ({error})") from None
+    except Refused as error:
+        raise RunnerError(f"{what} ({error}): see the config's block slurm") from None
+
+
+def _owner(job: Queued) -> Session:
+    return Session.parse(job.comment.removeprefix(OURS))
 
 
 def _ours(results: Path) -> list[Queued]:

@@ -1,4 +1,5 @@
-"""What the driver adds to a job: `PYTHONPATH=tests python tests/benchmarks/slurm_jobs.py` runs stages of a second on a test cluster of 8 cores.
+"""What the driver adds to a job: `PYTHONPATH=tests python tests/benchmarks/slurm_jobs.py` runs stages of a second
+on a test cluster of 8 cores.
 
 Beside them a bare `sbatch --array` of as many jobs. A function of bash stands in for Python on the nodes, so that a stage is its sleep.
 """
@@ -30,9 +31,7 @@ def main() -> None:
         print(f"sbatch --array of {options.stages} jobs of 1 s on {SLOTS} cores: {bare:.1f} s, ideal {ideal:.1f} s", flush=True)
         seconds, memory, processes = driven(cluster, Path(folder), options.stages, options.workers)
         print(f"runner slurm, {options.workers} workers: {seconds:.1f} s; at most {memory:.0f} MB in {processes} processes")
-        print(
-            f"a stage costs {(seconds - bare) / options.stages:.3f} s more than a bare job, {(seconds - ideal) / options.stages:.3f} s in all"
-        )
+        print(f"a stage costs {(seconds - bare) / options.stages:.3f} s more than a bare job")
 
 
 def array(cluster: Cluster, n: int) -> float:

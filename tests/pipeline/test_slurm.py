@@ -7,18 +7,21 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import unavailable
 from drivers import ENVIRONMENT, LOCAL, PROJECT, run, start, table, wait_for, write_study
 from slurm_cluster import Cluster, missing_programs
 
 ON_SLURM = (*LOCAL, "--runner", "slurm", "--workers", "8")
 SECONDS = 200  # that a disturbed run may take on a busy machine
+# In place of Python on a node, for the stages whose results a test does not look at.
+STAND_IN = f'function {sys.executable} {{ while [ "$1" != --out ]; do shift; done; echo stood in > "$2"; }}'
 STUDY: dict[str, Any] = {
     "protocol": "holdout",
     "experiments": {
@@ -53,21 +56,25 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 class Study:
-    """The study in a folder of its own, whose jobs each write a line into `starts`, and those of the stage `held` wait for `go`."""
+    """The study in a folder of its own, whose jobs each write a line into `starts`, and those of the stage `held` wait for `go`.
+
+    `real`: the stages that are run for real, as a pattern of bash.
+    """
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.folder, self.cluster, self.results = folder, cluster, folder / "results"
-        self.config = self.write("study.yaml", "")
+        self.config = self.write("study.yaml")
 
-    def write(self, name: str, held: str, prologue: str = "", **slurm: Any) -> Path:
+    def write(self, name: str, held: str = "", prologue: str = "", real: str = "*/@(simulate|ridge|results)-*", **slurm: Any) -> Path:
         lines = [f'echo "$SLURM_JOB_ID $SLURMD_NODENAME $PWD" >> {self.folder}/starts']
+        lines += ["shopt -s extglob", f"case $PWD in {real}) ;; *) {STAND_IN};; esac"]
         if held:
             lines.append(f"case $PWD in */{held}-*) until [ -e {self.folder}/go ]; do sleep 0.1; done;; esac")
         options = {"seconds_between_polls": 1, "prologue": "\n".join([*lines, prologue]), **slurm}
         return write_study(self.folder / name, {**STUDY, "slurm": options})
 
-    def start(self, *flags: str, before: Sequence[str] = ()) -> "subprocess.Popen[str]":
-        return start(self.config, self.results, *ON_SLURM, *flags, env=self.environment, before=before)
+    def start(self, **options: Any) -> "subprocess.Popen[str]":
+        return start(self.config, self.results, *ON_SLURM, env=self.environment, **options)
 
     def run(self, config: Path | None = None) -> tuple[int, str]:
         return run(config or self.config, self.results, *ON_SLURM, env=self.environment)
@@ -108,6 +115,13 @@ def study(tmp_path: Path, cluster: Cluster) -> Iterator[Study]:
 def held(study: Study) -> Study:
     """The study whose ridge regression waits until it is told to go."""
     study.config = study.write("study.yaml", "ridge")
+    return study
+
+
+@pytest.fixture
+def sham(study: Study) -> Study:
+    """The same without a stage that computes anything."""
+    study.config = study.write("study.yaml", "ridge", real="none")
     return study
 
 
@@ -154,44 +168,45 @@ def _log(study: Study, stage: str) -> str:
     return "".join(path.read_text() for path in study.results.glob(f"store/*/*/{stage}-*/log.txt"))
 
 
-def test_a_killed_driver_s_job_that_nobody_wants_is_cancelled(held: Study) -> None:
-    driver = held.start()
-    held.wait_for_start("ridge")
+def test_a_killed_driver_s_job_that_nobody_wants_is_cancelled(sham: Study) -> None:
+    driver = sham.start()
+    job, _ = sham.wait_for_start("ridge")
     driver.kill()
     driver.communicate()
-    other = write_study(held.folder / "other.yaml", {**STUDY, "experiments": {"other": STUDY["experiments"]["scaling"]}})
-    code, output = held.run(other)
+    content = yaml.safe_load(sham.write("other.yaml", real="none").read_text())
+    other = write_study(sham.folder / "other.yaml", {**content, "experiments": {"other": STUDY["experiments"]["scaling"]}})
+    code, output = sham.run(other)
     assert code == 0, output
+    assert "CANCELLED" in sham.cluster.client("sacct", "--noheader", "--jobs", job, "--format=State%20")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_driver_cancels_its_jobs(held: Study, number: signal.Signals, undisturbed: pd.DataFrame) -> None:
-    driver = held.start()
-    held.wait_for_start("ridge")
+def test_a_stopped_driver_cancels_its_jobs(sham: Study, number: signal.Signals) -> None:
+    driver = sham.start()
+    sham.wait_for_start("ridge")
     driver.send_signal(number)
-    code, output = held.end(driver)
+    code, output = sham.end(driver)
     assert code == 130, output
-    assert not held.cluster.queue()
-    held.go()
-    assert held.run()[0] == 0
-    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+    assert not sham.cluster.queue()
+    sham.go()
+    assert sham.run()[0] == 0
 
 
-def test_a_job_cancelled_by_hand_is_said_and_not_tried_again(held: Study) -> None:
-    driver = held.start()
-    job, node = held.wait_for_start("ridge")
-    held.cluster.client("scancel", job)
-    code, output = held.end(driver)
+def test_a_job_cancelled_by_hand_is_said_and_not_tried_again(sham: Study) -> None:
+    driver = sham.start()
+    job, node = sham.wait_for_start("ridge")
+    sham.cluster.client("scancel", job)
+    code, output = sham.end(driver)
     assert code == 1
     assert f"ridge: failed: its job {job} on {node} was cancelled by root" in output
-    assert len(held.starts("ridge")) == 1
-    held.go()
-    assert held.run()[0] == 0
+    assert len(sham.starts("ridge")) == 1
+    sham.go()
+    assert sham.run()[0] == 0
 
 
 def test_a_job_over_its_memory_gets_more(study: Study, undisturbed: pd.DataFrame) -> None:
     greedy = f'[ "$SLURM_MEM_PER_NODE" -gt 1000 ] || {sys.executable} -c "import time; x = bytes(3) * 10**9; time.sleep(5)"'
-    study.config = study.write("study.yaml", "", f"case $PWD in */ridge-*) {greedy};; esac")
+    study.config = study.write("study.yaml", prologue=f"case $PWD in */ridge-*) {greedy};; esac")
     code, output = study.run()
     assert code == 0, output
     assert len(study.starts("ridge")) == 2
@@ -205,17 +220,31 @@ def test_a_controller_that_is_away_is_waited_for(held: Study, undisturbed: pd.Da
     """While a job runs, and when the next is to be submitted."""
     driver = held.start()
     held.wait_for_start("ridge")
-    held.cluster.kill("slurmctld")
+    held.cluster.kill("slurmctld", signal.SIGTERM)  # it saves what it knows; killed, it may forget a job and give its number again
     held.go()
     wait_for(lambda: list(held.results.glob("store/*/*/ridge-*.part/job-*.end")), SECONDS)
     held.cluster.start("slurmctld")
-    wait_for(lambda: list(held.results.glob("store/collected/*/results-*.part")), SECONDS)
-    held.cluster.kill("slurmctld")
+    held.wait_for_start("results")
+    held.cluster.kill("slurmctld", signal.SIGTERM)
     held.cluster.start("slurmctld")
     code, output = held.end(driver)
     assert code == 0, output
     assert {len(held.starts(stage)) for stage in ("simulate", "ridge", "results", "report")} == {1}
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_a_controller_that_is_away_is_waited_for_by_what_is_to_be_submitted(study: Study) -> None:
+    study.config = study.write("study.yaml", real="none")
+    study.cluster.kill("slurmctld", signal.SIGTERM)
+    driver = study.start(stderr=subprocess.PIPE)
+    assert driver.stderr is not None
+    try:
+        said = driver.stderr.readline()
+    finally:
+        study.cluster.start("slurmctld")
+    code, output = study.end(driver)
+    assert said.startswith("waiting for Slurm (")
+    assert code == 0, output
 
 
 def test_a_lost_node_s_job_goes_to_another(held: Study, undisturbed: pd.DataFrame) -> None:
@@ -250,7 +279,7 @@ def test_two_hosts_share_a_store(held: Study, undisturbed: pd.DataFrame) -> None
     ids=["partition", "flag"],
 )
 def test_what_slurm_refuses_is_said_before_any_work(study: Study, options: dict[str, Any], said: str) -> None:
-    code, output = study.run(study.write("wrong.yaml", "", **options))
+    code, output = study.run(study.write("wrong.yaml", **options))
     assert code == 1
     assert output.startswith(said)
     assert output.count("\n") == 1
@@ -258,7 +287,7 @@ def test_what_slurm_refuses_is_said_before_any_work(study: Study, options: dict[
 
 
 def test_a_job_that_can_never_start_is_refused(study: Study) -> None:
-    code, output = study.run(study.write("late.yaml", "", partition="other", minutes_factor=100.0))
+    code, output = study.run(study.write("late.yaml", partition="other", minutes_factor=100.0))
     assert code == 1
     assert re.search(r"RunnerError: Slurm will never start job \d+ \(PartitionTimeLimit\): see the config's block slurm", output)
 

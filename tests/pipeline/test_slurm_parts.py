@@ -159,7 +159,7 @@ def test_a_controller_that_stays_away_is_a_fault(tmp_path: Path, monkeypatch: py
     fake(monkeypatch, tmp_path, sbatch="echo 'Connection refused' >&2; exit 1", squeue="echo 'Connection refused' >&2; exit 1")
     monkeypatch.setattr(slurm, "SECONDS_BETWEEN_TRIES", 0)
     monkeypatch.setattr(slurm_runner, "SECONDS_FOR_CONTROLLER", 0.1)
-    with pytest.raises(RunnerError, match=r"^Slurm does not take the stage's job: Connection refused$"):
+    with pytest.raises(RunnerError, match=r"^Slurm does not answer \(Connection refused\)$"):
         SlurmRunner()._submit(job(tmp_path), Needs(1, 1, 0, 10))
 
 
@@ -172,7 +172,7 @@ def test_where_there_is_no_room_it_waits_and_says_so_once(
     monkeypatch.setattr(slurm, "SECONDS_BETWEEN_TRIES", 0)
     monkeypatch.setattr(slurm_runner, "SECONDS_FOR_CONTROLLER", 0)
     assert SlurmRunner()._submit(job(tmp_path), Needs(1, 1, 0, 10)) == "7"
-    assert capsys.readouterr().err == "a b: waiting for Slurm (QOSMaxSubmitJobPerUserLimit)\n"
+    assert capsys.readouterr().err == "waiting for Slurm (QOSMaxSubmitJobPerUserLimit)\n"
 
 
 @pytest.fixture
@@ -215,6 +215,14 @@ def test_a_job_that_slurm_has_forgotten_is_lost_after_a_while(
     assert found.state == LOST
 
 
+def test_a_number_that_is_given_twice_is_another_job(asked: tuple[Poller, list[Queued], dict[str, Ended]]) -> None:
+    poller, _, known = asked
+    known["7"] = ended("COMPLETED")
+    poller.look()
+    poller.board.follow("7")
+    assert poller.board.ended("7") is None
+
+
 def test_a_silent_slurm_is_said_once(
     asked: tuple[Poller, list[Queued], dict[str, Ended]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,24 +257,31 @@ NEEDS = Needs(1, 4, 0, 60)
 )
 def test_what_another_attempt_gets(state: str, granted: Needs | None) -> None:
     attempts = Attempts(NEEDS, SlurmOptions(max_minutes=100))
-    assert attempts.again(ended(state)) is (granted is not None)
+    assert attempts.again(ended(state), None) is (granted is not None)
     assert attempts.needs == (granted or NEEDS)
     assert len(attempts.earlier) == (granted is not None)
 
 
 def test_attempts_come_to_an_end() -> None:
     of_cluster = Attempts(NEEDS, SlurmOptions())
-    assert [of_cluster.again(ended("NODE_FAIL")) for _ in range(MOST_LOSSES)] == [True] * (MOST_LOSSES - 1) + [False]
+    assert [of_cluster.again(ended("NODE_FAIL"), None) for _ in range(MOST_LOSSES)] == [True] * (MOST_LOSSES - 1) + [False]
     of_time = Attempts(NEEDS, SlurmOptions(max_minutes=100))
-    assert [of_time.again(ended("TIMEOUT")) for _ in range(2)] == [True, False]
+    assert [of_time.again(ended("TIMEOUT"), None) for _ in range(2)] == [True, False]
     of_memory = Attempts(NEEDS, SlurmOptions(max_memory_gb=4))
-    assert not of_memory.again(ended("OUT_OF_MEMORY"))
+    assert not of_memory.again(ended("OUT_OF_MEMORY"), None)
     endless = Attempts(NEEDS, SlurmOptions())
-    assert [endless.again(ended("OUT_OF_MEMORY")) for _ in range(4)] == [True, True, True, False]
+    assert [endless.again(ended("OUT_OF_MEMORY"), None) for _ in range(4)] == [True, True, True, False]
     assert endless.needs.memory_gb == 32
 
 
 END = Ending(0, 1.5, {})
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_a_job_that_slurm_has_forgotten_but_ran_to_its_end_is_not_run_again(exit_code: int) -> None:
+    attempts, end = Attempts(NEEDS, SlurmOptions()), Ending(exit_code, 1.5, {})
+    assert not attempts.again(ended(LOST), end)
+    assert attempts.outcome(ended(LOST), end).exit_code == exit_code
 
 
 @pytest.mark.parametrize(
