@@ -200,6 +200,8 @@ def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.cor
         for task in todo:
             if task.estimate.memory_gb > task.needs.memory_gb:
                 console.print(f"{task.label} may need {task.estimate.memory_gb} GB of memory, and gets {task.needs.memory_gb} GB")
+            if task.estimate.minutes > task.needs.minutes:
+                console.print(f"{task.label} may run for {task.estimate.minutes:,} minutes, and gets {task.needs.minutes:,}")
         with suppress(RPCError):  # where the scheduler stays away, the next round says so
             luigi_run(root)
     return console.failed

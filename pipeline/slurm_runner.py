@@ -26,6 +26,7 @@ from pipeline.slurm_options import SlurmOptions
 from pipeline.slurm_poller import Board, polling
 from pipeline.slurm_script import FILES, LEAST_MINUTES, Ending, Tail, ending, flags, remove_files, resources, script
 
+NO_SUCH_NODE = "node configuration is not available"  # also said while a controller that was started again has not heard of its nodes
 JOBS = "slurm_jobs"  # what the scheduler counts
 OURS = "gpatlas "  # what the comments of our jobs begin with
 SECONDS_FOR_CONTROLLER = 3600  # how long to wait for one that does not answer
@@ -82,7 +83,11 @@ class SlurmRunner:
             raise RunnerError(f"runner 'slurm' needs Slurm's commands on this host; not on PATH: {', '.join(missing)}")
         least = resources(Needs(1, 1, 0, LEAST_MINUTES), self.options)
         _asked(lambda: slurm.accounted(["1"]))
-        _asked(lambda: slurm.call("sbatch", "--test-only", *least, stdin="#!/bin/bash\n"))
+        try:
+            _asked(lambda: slurm.call("sbatch", "--test-only", *least, stdin="#!/bin/bash\n"))
+        except Refused as error:
+            if NO_SUCH_NODE not in str(error):
+                raise
 
     def _cancel_all(self, board: Board, results: Path) -> None:
         """What this driver has submitted or adopted; its tasks first end, so that none submits more."""
