@@ -1,8 +1,10 @@
 """One poller per driver: asks Slurm for all jobs at once, and tells the processes of the tasks by files in a folder of this machine."""
 
+import multiprocessing
+import os
+import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import slurm
+from pipeline.runners import die_with
 from pipeline.slurm import LOST, Ended, NoAnswer, Queued, Refused
 from pipeline.store import read_json, write_json
 
+FORK = multiprocessing.get_context("fork")
 SECONDS_UNKNOWN = 120  # that long a job may be in neither the queue nor, ended, in the accounting; then it is lost
 SECONDS_BETWEEN_HURRIES = 1.0
 UNFINISHED = {"PENDING", "RUNNING", "REQUEUED", "RESIZING", "SUSPENDED", "COMPLETING", "CONFIGURING", ""}
@@ -28,6 +32,10 @@ class Board:
     def follow(self, job_id: str) -> None:
         """From now on the poller asks for this job. A controller that has lost its memory gives a number twice: nothing earlier counts."""
         write_json(self.folder / job_id, {})
+
+    def forget(self, job_id: str) -> None:
+        """How the job ended is known."""
+        (self.folder / job_id).unlink(missing_ok=True)
 
     def hurry(self) -> None:
         """Ask soon: a job seems to have ended."""
@@ -64,20 +72,19 @@ class Poller:
     def __init__(self, board: Board, seconds: float) -> None:
         self.board, self.seconds = board, seconds
         self._unknown_since: dict[str, float] = {}
-        self._stop = threading.Event()
         self._silent = False
 
-    def run(self) -> None:
-        """Until `stop`."""
+    def run(self, parent: int) -> None:
+        """As long as the process `parent` lives. Ctrl-C is the parent's to hear."""
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        die_with(parent)
         due = 0.0
-        while not self._stop.wait(SECONDS_BETWEEN_HURRIES):
+        while True:
+            time.sleep(SECONDS_BETWEEN_HURRIES)
             if time.monotonic() >= due or self.board.hurried():
                 due = time.monotonic() + self.seconds
                 self._ask()
-
-    def stop(self) -> None:
-        """End `run` soon."""
-        self._stop.set()
 
     def _ask(self) -> None:
         try:
@@ -117,13 +124,16 @@ def _waiting(job: Queued) -> dict[str, Any]:
 
 @contextmanager
 def polling(seconds: float) -> Iterator[Board]:
-    """While the block runs, a thread asks for the jobs of the board."""
+    """While the block runs, a process asks for the jobs of the board.
+
+    No thread: the tasks are forked without exec, and would inherit, and hold open, the pipes that it reads its commands from.
+    """
     with tempfile.TemporaryDirectory(prefix="gpatlas-slurm-") as folder:
-        poller = Poller(Board(Path(folder)), seconds)
-        thread = threading.Thread(target=poller.run, daemon=True)
-        thread.start()
+        board = Board(Path(folder))
+        poller = FORK.Process(target=Poller(board, seconds).run, args=(os.getpid(),), daemon=True)
+        poller.start()
         try:
-            yield poller.board
+            yield board
         finally:
-            poller.stop()
-            thread.join()
+            poller.kill()
+            poller.join()

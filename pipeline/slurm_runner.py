@@ -92,7 +92,8 @@ class SlurmRunner:
     def _cancel_all(self, board: Board, results: Path) -> None:
         """What this driver has submitted or adopted; its tasks first end, so that none submits more."""
         for child in multiprocessing.active_children():
-            child.join(10)
+            if not child.daemon:  # as the poller is
+                child.join(10)
         try:
             adopted = board.open_ids()
             slurm.cancel([job.id for job in _ours(results) if job.comment == OURS + str(session()) or job.id in adopted])
@@ -154,6 +155,7 @@ class SlurmRunner:
                 _refuse_hopeless(job_id, state)
             time.sleep(pause)
             pause = min(LONGEST_PAUSE, 1.2 * pause)
+        self._board.forget(job_id)
         end = _arrived(job.folder, ended)
         tail.close()
         return ended, end

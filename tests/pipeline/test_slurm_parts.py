@@ -321,10 +321,14 @@ def test_how_a_job_s_end_is_told(how: Ended, end: Ending | None, exit_code: int,
 
 def followed(tmp_path: Path, appear: Callable[[], None], state: str = "COMPLETED") -> tuple[list[str], Ending | None]:
     """What is handed over of job 7, which has ended, while `appear` runs beside; and its last words."""
+
+    class Known(Board):
+        def follow(self, job_id: str) -> None:
+            self.write(job_id, {"ended": {**vars(ended(state))}})
+
     runner = SlurmRunner()
     (tmp_path / "board").mkdir()
-    runner._board = Board(tmp_path / "board")
-    runner._board.write("7", {"ended": {**vars(ended(state))}})
+    runner._board = Known(tmp_path / "board")
     lines: list[str] = []
     thread = threading.Thread(target=appear)
     thread.start()
