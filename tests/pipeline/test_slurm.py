@@ -216,6 +216,20 @@ def test_a_job_over_its_memory_gets_more(study: Study, undisturbed: pd.DataFrame
     pd.testing.assert_frame_equal(table(study.results, "study"), undisturbed, check_exact=True)
 
 
+def test_a_job_over_its_time_gets_more(held: Study, undisturbed: pd.DataFrame) -> None:
+    driver = held.start()
+    job, node = held.wait_for_start("ridge")
+    held.cluster.client("scontrol", "update", f"JobId={job}", "EndTime=now")
+    held.wait_for_start("ridge", 2)
+    held.go()
+    code, output = held.end(driver)
+    assert code == 0, output
+    slurm = held.provenance("ridge")["slurm"]
+    assert slurm["granted"]["minutes"] == 20
+    assert slurm["earlier_jobs"] == [f"job {job} on {node} ran longer than its 10 minutes"]
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
 def test_a_controller_that_is_away_is_waited_for(held: Study, undisturbed: pd.DataFrame) -> None:
     """While a job runs, and when the next is to be submitted."""
     driver = held.start()
