@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from gpatlas.data.settings import ImportSettings, OwnDataSettings
+from gpatlas.durations import seconds
 from gpatlas.machine import machine_memory
 from gpatlas.models.settings import FitSettings, NeuralSettings
 from gpatlas.settings import BLOCK, Settings, Size
@@ -16,18 +17,20 @@ IMPORT_BLOCKS, IMPORT_LOCUS = 5e8, 1000  # bytes of an import: of blocks of call
 
 @dataclass(frozen=True)
 class Needs:
-    """Processor cores, memory in whole GB (10⁹ bytes), and GPUs (0 or 1: torch stages use one where there is one)."""
+    """Processor cores, memory in whole GB (10⁹ bytes), GPUs (0 or 1: torch stages use one where there is one), and minutes, roughly."""
 
     cpu: int
     memory_gb: int
     gpu: int
+    minutes: int = 1
 
 
 def needs(stage: Stage, settings: Settings, size: Size) -> Needs:
     """What `stage` needs for a population of this size."""
     gpu = isinstance(settings, NeuralSettings) and settings.device != "cpu"
     cpu = ALPHASIMR_THREADS if stage.image == "r" else getattr(settings, "threads", None) or 1
-    return Needs(cpu, math.ceil(MARGIN * memory_bytes(stage, settings, size) / 1e9), int(gpu))
+    minutes = math.ceil(seconds(settings, size, cpu, int(gpu)) / 60)
+    return Needs(cpu, math.ceil(MARGIN * memory_bytes(stage, settings, size) / 1e9), int(gpu), minutes)
 
 
 def memory_bytes(stage: Stage, settings: Settings, size: Size) -> float:

@@ -26,6 +26,7 @@ from pipeline.figures import check_fits, chosen_figures
 from pipeline.grid import MOST_STAGES, Experiment, Scenario, expand_scenarios, too_many
 from pipeline.models import FittedBlock, Folds
 from pipeline.own import OwnExperiment, OwnScenario, expand_own
+from pipeline.slurm_options import SlurmOptions
 
 Simulator = Literal["native", "alphasimr", "import"]
 SIMULATORS: dict[Simulator, Stage] = {
@@ -43,7 +44,8 @@ class _File(BaseModel):
 
     simulator: Simulator = "native"
     source: str | None = None
-    runner: Literal["local", "docker"] = "local"
+    runner: Literal["local", "docker", "slurm"] = "local"
+    slurm: dict[str, Any] = {}
     memory_gb: NotNegative = 0
     protocol: Protocol | None = None
     n_folds: Folds | None = None
@@ -71,6 +73,7 @@ class Config:
     stage: Stage
     source: Path | None
     runner: str
+    slurm: SlurmOptions
     memory_gb: int
     scenarios: tuple[Scenario, ...]
     own: tuple[OwnScenario, ...]
@@ -158,14 +161,13 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
     faults.stop_if_any()
     assert file is not None
     source = _source(file, path, faults)
+    slurm = faults.build(SlurmOptions, file.slurm, "slurm")
     found = _Found()
     for name, block in file.experiments.items():
         experiment = _experiment(name, block, faults)
         if experiment is not None:
             found.add(name, experiment, experiment.shared(file.shared(), f"experiments.{name}", faults), path.parent, faults)
-    for key in ("n_folds", "n_repeats") if "cross_validation" not in found.protocols else ():
-        if getattr(file, key) is not None:
-            faults.add(key, "goes with protocol 'cross_validation', which no experiment has")
+    _check_folds(file, found.protocols, faults)
     for unknown in (name for name in only if name not in file.experiments):
         faults.add("experiments", f"{unknown!r} is none of them" + nearest(unknown, list(file.experiments)))
     faults.stop_if_any()
@@ -175,6 +177,7 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
         SIMULATORS[file.simulator],
         source,
         file.runner,
+        slurm,
         file.memory_gb,
         tuple(scenario for scenario in found.scenarios if scenario.experiment in (only or file.experiments)),
         tuple(population for population in found.own if population.experiment in (only or file.experiments)),
@@ -231,6 +234,12 @@ def _read(path: Path, faults: Faults) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping with the key 'experiments', got {type(content).__name__}")
     return content
+
+
+def _check_folds(file: _File, protocols: set[str], faults: Faults) -> None:
+    for key in ("n_folds", "n_repeats") if "cross_validation" not in protocols else ():
+        if getattr(file, key) is not None:
+            faults.add(key, "goes with protocol 'cross_validation', which no experiment has")
 
 
 def _source(file: _File, path: Path, faults: Faults) -> Path | None:

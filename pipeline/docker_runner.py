@@ -12,7 +12,7 @@ import itertools
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from docker.types import DeviceRequest, LogConfig, Mount
 
 from gpatlas.stages import Stage
 from images import IMAGES
-from pipeline.runners import Job, OnLine, Outcome, RunnerError
+from pipeline.runners import Job, OnLine, OnThisMachine, Outcome, RunnerError
 from pipeline.session import Session, session
 
 LABEL = "gpatlas."
@@ -38,7 +38,7 @@ ENGINE_LOSSES = 5
 LOST = (DockerException, requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ConnectionError)
 
 
-class DockerRunner:
+class DockerRunner(OnThisMachine):
     """A stage is a container, removed when it has ended."""
 
     name = "docker"
@@ -56,11 +56,11 @@ class DockerRunner:
         return f'docker run --rm --user "$(id -u):$(id -g)" {SHUT_IN} {out} {words}'
 
     @contextmanager
-    def ready(self, stages: Sequence[Stage], results: Path) -> Iterator[None]:
+    def ready(self, folders: Mapping[Path, Stage], results: Path) -> Iterator[None]:
         if not os.getuid():
             _let_group_read(results)
         with _engine() as client:
-            for name in sorted({stage.image for stage in stages}):
+            for name in sorted({stage.image for stage in folders.values()}):
                 _image(client, name)
             _remove(client, lambda labels: Session.parse(labels[LABEL + "run"]).ended())
         try:
@@ -69,9 +69,10 @@ class DockerRunner:
             with suppress(*LOST, RunnerError), _engine() as client:
                 _remove(client, lambda labels: labels[LABEL + "run"] == str(session()))
 
-    def evict(self, folder: Path) -> None:
+    def evict(self, folder: Path) -> bool:
         with _engine() as client:
             _remove(client, lambda labels: labels.get(LABEL + "folder") == str(folder))
+        return False
 
     def run(self, job: Job, on_line: OnLine) -> Outcome:
         started = time.monotonic()

@@ -28,7 +28,7 @@ from pipeline.faults import ConfigError
 from pipeline.machine import limit
 from pipeline.plan import Plan, laid_out, looking_for
 from pipeline.publish import RUN
-from pipeline.registry import RUNNERS
+from pipeline.registry import RUNNERS, SLURM
 from pipeline.root import RunAll
 from pipeline.runners import PROJECT, RunnerError
 from pipeline.scheduler import NoScheduler, declared, kept_informed
@@ -94,6 +94,7 @@ def _parsed(arguments: list[str]) -> tuple[luigi.Task, luigi.interface.core]:
 def drive(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -> int:
     """Run `root` and return the exit code, which follows the root task's completeness. `core`: Luigi's own flags."""
     try:
+        SLURM.options = root.study.slurm
         stages = laid_out(root)
         _check_results(root)
         if isinstance(root, Plan):
@@ -189,15 +190,18 @@ def _run_stages(root: RunAll, stages: list[StageTask], core: luigi.interface.cor
     log = root.folder / "luigi.log"
     set_driver(os.getpid())
     git_commit()
-    limit(declared(core))
+    runner = RUNNERS[root.chosen_runner]
+    limit(declared(core, runner.capacity()))
     by_id = {task.task_id: task for task in stages}
-    ready = RUNNERS[root.chosen_runner].ready([task.stage for task in todo], root.results)
+    ready = runner.ready({task.entry.part: task.stage for task in todo}, root.results)
     with _signals(), ready, _luigi_log(log), kept_informed(core, by_id), Console(work, core.workers) as console:
         without = f" without {len(root.missing)} that are missing" if root.missing else ""
         console.print(f"{root.study.path}: {len(stages)} stages{without}, {len(todo)} to do; Luigi's log: {log}")
         for task in todo:
             if task.estimate.memory_gb > task.needs.memory_gb:
                 console.print(f"{task.label} may need {task.estimate.memory_gb} GB of memory, and gets {task.needs.memory_gb} GB")
+            if task.estimate.minutes > task.needs.minutes:
+                console.print(f"{task.label} may run for {task.estimate.minutes:,} minutes, and gets {task.needs.minutes:,}")
         with suppress(RPCError):  # where the scheduler stays away, the next round says so
             luigi_run(root)
     return console.failed

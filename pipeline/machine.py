@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -27,11 +28,8 @@ def limit(resources: Mapping[str, int]) -> None:
 def fitted(needs: Needs, memory_gb: int) -> Needs:
     """The needs, with `memory_gb` of memory where that is given, kept to what there is."""
     limits = capacity() | _limits
-    return Needs(
-        min(needs.cpu, limits["cpu"]),
-        min(memory_gb or needs.memory_gb, limits["memory_gb"]),
-        min(needs.gpu, limits["gpu"]),
-    )
+    wanted = {"cpu": needs.cpu, "memory_gb": memory_gb or needs.memory_gb, "gpu": needs.gpu}
+    return replace(needs, **{name: min(amount, limits[name]) for name, amount in wanted.items()})
 
 
 @cache

@@ -2,5 +2,7 @@
 
 from pipeline.docker_runner import DockerRunner
 from pipeline.runners import LocalRunner, Runner
+from pipeline.slurm_runner import SlurmRunner
 
-RUNNERS: dict[str, Runner] = {runner.name: runner for runner in (LocalRunner(), DockerRunner())}
+SLURM = SlurmRunner()
+RUNNERS: dict[str, Runner] = {runner.name: runner for runner in (LocalRunner(), DockerRunner(), SLURM)}

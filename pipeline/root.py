@@ -26,7 +26,9 @@ class RunAll(luigi.Task):
     config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
     experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
     results = luigi.PathParameter(default="results", absolute=True, description="folder of all results")
-    runner = luigi.ChoiceParameter(choices=["", *RUNNERS], default="", description="local or docker, in place of the config's runner")
+    runner = luigi.ChoiceParameter(
+        choices=["", *RUNNERS], default="", description="local, docker or slurm, in place of the config's runner"
+    )
     retry_count = 1
     missing_json = "{}"
 

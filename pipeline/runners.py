@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from gpatlas.needs import Needs
 from gpatlas.stages import Stage
+from pipeline.machine import capacity, fitted, processor
 
 PR_SET_PDEATHSIG = 1
 PROJECT = Path(__file__).resolve().parents[1]
@@ -42,12 +43,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended: exit code (negative: the signal that ended it), wall time in seconds, and the image it ran in."""
+    """How a stage ended: exit code (negative: the signal that ended it), wall time in seconds, and the image it ran in.
+
+    `why`: what the exit code does not say; `facts`: more for the provenance.
+    """
 
     exit_code: int
     wall_seconds: float
     image: str | None = None
     out_of_memory: bool = False
+    why: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Runner(Protocol):
@@ -61,18 +67,47 @@ class Runner(Protocol):
     def command(self, job: Job) -> str:
         """The command line that a person would type to run the job into the current folder."""
 
-    @contextmanager
-    def ready(self, stages: Sequence[Stage], results: Path) -> Iterator[None]:
-        """Around a driver's run of these stages: refuse what can't be run, remove what a dead driver left, leave nothing behind."""
+    def capacity(self) -> dict[str, int]:
+        """What the stages that run at the same time share, and how much there is of it."""
 
-    def evict(self, folder: Path) -> None:
-        """Stop whatever still writes to `folder`, on which the caller holds the lock."""
+    def processor(self) -> str:
+        """What stages compute on, as far as that is known before they run."""
+
+    def granted(self, needs: Needs, memory_gb: int) -> Needs:
+        """What a stage gets that has these needs; `memory_gb`: the config's word on its memory, where that is not 0."""
+
+    def shares(self, granted: Needs) -> dict[str, int]:
+        """What of the capacity a stage takes that is granted this."""
+
+    @contextmanager
+    def ready(self, folders: Mapping[Path, Stage], results: Path) -> Iterator[None]:
+        """Around a driver's run of stages, by the folder that each will write to: refuse what can't be run, remove what a dead driver
+        left, leave nothing behind."""
+
+    def evict(self, folder: Path) -> bool:
+        """Stop whatever still writes to `folder`, on which the caller holds the lock; True where it goes on, as the next `run`'s own."""
 
     def run(self, job: Job, on_line: OnLine) -> Outcome:
         """Run the job, hand over every line it prints, wait for its end."""
 
 
-class LocalRunner:
+class OnThisMachine:
+    """What the runners share whose stages use the machine that the driver is on."""
+
+    def capacity(self) -> dict[str, int]:
+        return capacity()
+
+    def processor(self) -> str:
+        return processor()
+
+    def granted(self, needs: Needs, memory_gb: int) -> Needs:
+        return fitted(needs, memory_gb)
+
+    def shares(self, granted: Needs) -> dict[str, int]:
+        return {name: amount for name, amount in asdict(granted).items() if name in capacity()}
+
+
+class LocalRunner(OnThisMachine):
     """A stage is a subprocess in the driver's own environment; a kernel's word ties its life to the task's process."""
 
     name = "local"
@@ -83,19 +118,20 @@ class LocalRunner:
         return _r_versions() if stage.image == "r" else {package: _version(package) for package in stage.packages}
 
     def command(self, job: Job) -> str:
-        return shlex.join(_local_command(job))
+        return shlex.join(local_command(job))
 
     @contextmanager
-    def ready(self, stages: Sequence[Stage], results: Path) -> Iterator[None]:
+    def ready(self, folders: Mapping[Path, Stage], results: Path) -> Iterator[None]:
         yield
 
-    def evict(self, folder: Path) -> None:
+    def evict(self, folder: Path) -> bool:
         """Its processes died with the one that held the lock."""
+        return False
 
     def run(self, job: Job, on_line: OnLine) -> Outcome:
         started, parent = time.monotonic(), os.getpid()
         process = subprocess.Popen(
-            _local_command(job),
+            local_command(job),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -117,7 +153,8 @@ class LocalRunner:
         return Outcome(process.returncode, time.monotonic() - started)
 
 
-def _local_command(job: Job) -> list[str]:
+def local_command(job: Job) -> list[str]:
+    """The words that run the job in the driver's own environment."""
     program = ["Rscript", "--vanilla", str(SIMULATE_R)] if job.stage.image == "r" else [sys.executable, "-m", "gpatlas"]
     return [*program, *job.arguments]
 

@@ -10,7 +10,6 @@ import luigi.configuration
 import luigi.interface
 from luigi.rpc import RemoteScheduler, RPCError
 
-from pipeline.machine import capacity
 from pipeline.session import session
 from pipeline.stage_task import StageTask
 
@@ -21,18 +20,18 @@ class NoScheduler(RuntimeError):
     """No central scheduler answers; the message says where, and what to do."""
 
 
-def declared(core: luigi.interface.core) -> dict[str, int]:
-    """The resources that the scheduler shares out: as its own config says; what that is silent of is this machine's."""
+def declared(core: luigi.interface.core, capacity: Mapping[str, int]) -> dict[str, int]:
+    """The resources that the scheduler shares out: as its own config says; what that is silent of is the runner's `capacity`."""
     config = luigi.configuration.get_config()
     if core.local_scheduler:
         known = config.getintdict("resources")
-        for name, amount in capacity().items():
+        for name, amount in capacity.items():
             config.set("resources", name, str(known.setdefault(name, amount)))
         return known
     scheduler = _connect(core)
     known = {resource["name"]: resource["num_total"] for resource in scheduler.resource_list()}
-    for name in capacity().keys() - known.keys():
-        known[name] = capacity()[name]
+    for name in capacity.keys() - known.keys():
+        known[name] = capacity[name]
         scheduler.update_resource(name, known[name])
     return known
 

@@ -20,7 +20,6 @@ from gpatlas.needs import Needs, needs
 from gpatlas.settings import Settings, Size
 from gpatlas.stages import Stage
 from pipeline.console import emit
-from pipeline.machine import fitted, processor
 from pipeline.registry import RUNNERS
 from pipeline.runners import PROJECT, Job, Outcome, Runner, die_with
 from pipeline.session import driver, session
@@ -125,11 +124,11 @@ class StageTask(luigi.Task):
         }
 
     def _computes_on(self) -> dict[str, str]:
-        """What `auto` comes to on this machine, where that decides the result: training makes much of a last digit."""
+        """What `auto` comes to where the stage runs, where that decides the result: training makes much of a last digit."""
         if not isinstance(self.settings, NeuralSettings):
             return {}
         device = {"device": "cuda" if self.needs.gpu else "cpu"}
-        return device | ({"processor": processor()} if getattr(self.settings, "precision", "") == "auto" else {})
+        return device | ({"processor": self._runner.processor()} if getattr(self.settings, "precision", "") == "auto" else {})
 
     @cached_property
     def key(self) -> str:
@@ -151,11 +150,11 @@ class StageTask(luigi.Task):
     @cached_property
     def needs(self) -> Needs:
         """What it may use."""
-        return fitted(self.estimate, self.memory_gb)
+        return self._runner.granted(self.estimate, self.memory_gb)
 
     @property
     def resources(self) -> dict[str, int]:
-        return asdict(self.needs)
+        return self._runner.shares(self.needs)
 
     def requires(self) -> list["StageTask"]:
         return list(self.inputs().values())
@@ -188,7 +187,7 @@ class StageTask(luigi.Task):
             raise StageFailed(f"{self.label} has failed in this run already")
 
     def tell(self, what: str, value: Any) -> None:
-        """To the scheduler's web view; Luigi's worker gives the task these setters while it runs it."""
+        """To the scheduler's web view, by the setters that Luigi's worker gives the task while it runs it."""
         if report := getattr(self, f"set_{what}", None):
             report(value)
 
@@ -227,6 +226,7 @@ class StageTask(luigi.Task):
             "runner": self.runner,
             "image": outcome.image,
             "needs": asdict(self.needs),
+            **outcome.facts,
             **facts,
             "git_commit": git_commit(),
             "python": platform.python_version(),
@@ -248,11 +248,11 @@ class StageTask(luigi.Task):
         raise StageFailed(f"{self.label} {message}, see {self.entry.failed / LOG}")
 
     def _what_happened(self, outcome: Outcome) -> str:
-        if outcome.out_of_memory:
+        if outcome.out_of_memory and not outcome.why:
             return f"ran out of memory at its limit of {self.needs.memory_gb} GB; give every stage more by the config's memory_gb"
         if outcome.exit_code < 0:
             return f"was killed by signal {-outcome.exit_code}"
-        return f"ended with exit code {outcome.exit_code}" if outcome.exit_code else "wrote no output"
+        return outcome.why or (f"ended with exit code {outcome.exit_code}" if outcome.exit_code else "wrote no output")
 
 
 def damaged(tasks: Iterable[StageTask]) -> list[StageTask]:

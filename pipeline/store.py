@@ -126,17 +126,17 @@ class Entry:
         return self.exists()
 
     @contextmanager
-    def claimed(self, evict: Callable[[Path], None] = lambda folder: None) -> Iterator[bool]:
+    def claimed(self, evict: Callable[[Path], bool] = lambda folder: False) -> Iterator[bool]:
         """Hold the `.part` folder, empty, for this process alone; False where the result is there already.
 
-        What a dead holder left writing there is no more than an orphan, which `evict` stops.
+        What a dead holder left writing there is no more than an orphan, which `evict` stops, unless it says that it goes on.
         """
         if not self.exists():
             with locked(self.part):
                 if not self.exists():
                     self.part.mkdir(exist_ok=True)
-                    evict(self.part)
-                    _clear(self.part)
+                    if not evict(self.part):
+                        _clear(self.part)
                     yield True
                     return
         yield False

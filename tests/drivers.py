@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,11 @@ def write_study(path: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def start(config: Path, results: Path, *flags: str, task: str = "RunAll", project: Path = PROJECT, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "luigi", "--module", "pipeline", task, "--config", str(config), "--results", str(results)]
+def start(
+    config: Path, results: Path, *flags: str, task: str = "RunAll", project: Path = PROJECT, before: Sequence[str] = (), **options: Any
+) -> subprocess.Popen[str]:
+    """`before`: the words of a command that runs the driver."""
+    command = [*before, sys.executable, "-m", "luigi", "--module", "pipeline", task, "--config", str(config), "--results", str(results)]
     environment = {**ENVIRONMENT, "PYTHONPATH": str(project)}
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": environment, **options}
     # A shell's background job hands on that it ignores Ctrl-C.

@@ -1,0 +1,312 @@
+"""The Slurm runner on a cluster of two nodes: the same tables as without it, nothing left in the queue, and what it survives."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import unavailable
+from drivers import ENVIRONMENT, LOCAL, PROJECT, run, start, table, wait_for, write_study
+from slurm_cluster import Cluster, missing_programs
+
+ON_SLURM = (*LOCAL, "--runner", "slurm", "--workers", "8")
+SECONDS = 200  # that a disturbed run may take on a busy machine
+# In place of Python on a node, for the stages whose results a test does not look at.
+STAND_IN = f'function {sys.executable} {{ while [ "$1" != --out ]; do shift; done; echo stood in > "$2"; }}'
+STUDY: dict[str, Any] = {
+    "protocol": "holdout",
+    "experiments": {
+        "scaling": {
+            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+            "grid": [{"n_individuals": 200, "n_qtl": 10, "replicates": 1}],
+            "models": {"ridge": None},
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if missing := missing_programs():
+        unavailable(
+            f"no Slurm to start a cluster of, {', '.join(missing)} missing: apt-get install slurm-wlm slurmdbd munge mariadb-server"
+        )
+    if os.getuid():
+        unavailable("slurmd starts jobs as root alone")
+    with Cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The study's table, from the local runner."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = run(write_study(folder / "study.yaml", STUDY), folder / "results")
+    assert code == 0, output
+    return table(folder / "results", "study")
+
+
+class Study:
+    """The study in a folder of its own, whose jobs each write a line into `starts`, and those of the stage `held` wait for `go`.
+
+    `real`: the stages that are run for real, as a pattern of bash.
+    """
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        self.folder, self.cluster, self.results = folder, cluster, folder / "results"
+        self.config = self.write("study.yaml")
+
+    def write(self, name: str, held: str = "", prologue: str = "", real: str = "*/@(simulate|ridge|results)-*", **slurm: Any) -> Path:
+        lines = [f'echo "$SLURM_JOB_ID $SLURMD_NODENAME $PWD" >> {self.folder}/starts']
+        lines += ["shopt -s extglob", f"case $PWD in {real}) ;; *) {STAND_IN};; esac"]
+        if held:
+            lines.append(f"case $PWD in */{held}-*) until [ -e {self.folder}/go ]; do sleep 0.1; done;; esac")
+        options = {"seconds_between_polls": 1, "prologue": "\n".join([*lines, prologue]), **slurm}
+        return write_study(self.folder / name, {**STUDY, "slurm": options})
+
+    def start(self, **options: Any) -> "subprocess.Popen[str]":
+        return start(self.config, self.results, *ON_SLURM, env=self.environment, **options)
+
+    def run(self, config: Path | None = None) -> tuple[int, str]:
+        return run(config or self.config, self.results, *ON_SLURM, env=self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**self.cluster.environment, **ENVIRONMENT, "SLURM_CONF": self.cluster.environment["SLURM_CONF"]}
+
+    def starts(self, stage: str) -> list[tuple[str, str]]:
+        """(job, node) of every start of the stage."""
+        path = self.folder / "starts"
+        rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        return [(job, node) for job, node, folder in rows if Path(folder).name.startswith(f"{stage}-")]
+
+    def wait_for_start(self, stage: str, n: int = 1) -> tuple[str, str]:
+        return wait_for(lambda: len(self.starts(stage)) >= n and self.starts(stage)[-1], SECONDS)
+
+    def go(self) -> None:
+        (self.folder / "go").touch()
+
+    def end(self, driver: "subprocess.Popen[str]") -> tuple[int, str]:
+        output, _ = driver.communicate(timeout=SECONDS)
+        return driver.returncode, output
+
+    def provenance(self, stage: str) -> dict[str, Any]:
+        (path,) = self.results.glob(f"store/*/*/{stage}-*/provenance.json")
+        return dict(json.loads(path.read_text()))
+
+
+@pytest.fixture
+def study(tmp_path: Path, cluster: Cluster) -> Iterator[Study]:
+    """At the end nothing may be left in the queue."""
+    yield Study(tmp_path, cluster)
+    wait_for(lambda: not cluster.queue())
+
+
+@pytest.fixture
+def held(study: Study) -> Study:
+    """The study whose ridge regression waits until it is told to go."""
+    study.config = study.write("study.yaml", "ridge")
+    return study
+
+
+@pytest.fixture
+def sham(study: Study) -> Study:
+    """The same without a stage that computes anything."""
+    study.config = study.write("study.yaml", "ridge", real="none")
+    return study
+
+
+def test_tables_are_the_local_runner_s_to_the_last_bit(study: Study, tmp_path: Path) -> None:
+    config, flags = PROJECT / "configs" / "test.yaml", ("--experiments", "pleiotropy")
+    code, output = run(config, study.results, *ON_SLURM, *flags, env=study.environment)
+    assert code == 0, output
+    assert run(config, tmp_path / "local", *LOCAL, *flags)[0] == 0
+    pd.testing.assert_frame_equal(table(study.results, "test-pleiotropy"), table(tmp_path / "local", "test-pleiotropy"), check_exact=True)
+    provenances = [json.loads(path.read_text()) for path in study.results.glob("store/*/*/*/provenance.json")]
+    assert len(provenances) == 13
+    assert len({provenance["slurm"]["job"] for provenance in provenances}) == 13
+    assert {provenance["slurm"]["node"] for provenance in provenances} <= {"node1", "node2"}
+    assert all(provenance["slurm"]["elapsed_seconds"] >= 0 for provenance in provenances)
+    assert any(provenance["slurm"]["peak_memory_mb"] for provenance in provenances)
+    assert not list(study.results.rglob("job-*"))
+
+
+def test_results_of_the_local_runner_are_reused(study: Study) -> None:
+    assert run(study.config, study.results)[0] == 0
+    shutil.rmtree(study.results / "store" / "collected")
+    code, output = study.run()
+    assert code == 0, output
+    assert not study.starts("simulate")
+    assert not study.starts("ridge")
+
+
+def test_a_killed_driver_s_job_is_adopted(held: Study, undisturbed: pd.DataFrame) -> None:
+    driver = held.start()
+    job, _ = held.wait_for_start("ridge")
+    driver.kill()
+    driver.communicate()
+    second = held.start()
+    wait_for(lambda: f"job {job} is running" in _log(held, "ridge"), SECONDS)
+    held.go()
+    code, output = held.end(second)
+    assert code == 0, output
+    assert len(held.starts("ridge")) == 1
+    assert held.provenance("ridge")["slurm"]["job"] == job
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def _log(study: Study, stage: str) -> str:
+    return "".join(path.read_text() for path in study.results.glob(f"store/*/*/{stage}-*/log.txt"))
+
+
+def test_a_killed_driver_s_job_that_nobody_wants_is_cancelled(sham: Study) -> None:
+    driver = sham.start()
+    job, _ = sham.wait_for_start("ridge")
+    driver.kill()
+    driver.communicate()
+    content = yaml.safe_load(sham.write("other.yaml", real="none").read_text())
+    other = write_study(sham.folder / "other.yaml", {**content, "experiments": {"other": STUDY["experiments"]["scaling"]}})
+    code, output = sham.run(other)
+    assert code == 0, output
+    assert "CANCELLED" in sham.cluster.client("sacct", "--noheader", "--jobs", job, "--format=State%20")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_driver_cancels_its_jobs(sham: Study, number: signal.Signals) -> None:
+    driver = sham.start()
+    sham.wait_for_start("ridge")
+    driver.send_signal(number)
+    code, output = sham.end(driver)
+    assert code == 130, output
+    assert not sham.cluster.queue()
+    sham.go()
+    assert sham.run()[0] == 0
+
+
+def test_a_job_cancelled_by_hand_is_said_and_not_tried_again(sham: Study) -> None:
+    driver = sham.start()
+    job, node = sham.wait_for_start("ridge")
+    sham.cluster.client("scancel", job)
+    code, output = sham.end(driver)
+    assert code == 1
+    assert f"ridge: failed: its job {job} on {node} was cancelled by root" in output
+    assert len(sham.starts("ridge")) == 1
+    sham.go()
+    assert sham.run()[0] == 0
+
+
+def test_a_job_over_its_memory_gets_more(study: Study, undisturbed: pd.DataFrame) -> None:
+    greedy = f'[ "$SLURM_MEM_PER_NODE" -gt 1000 ] || {sys.executable} -c "import time; x = bytes(3) * 10**9; time.sleep(5)"'
+    study.config = study.write("study.yaml", prologue=f"case $PWD in */ridge-*) {greedy};; esac")
+    code, output = study.run()
+    assert code == 0, output
+    assert len(study.starts("ridge")) == 2
+    slurm = study.provenance("ridge")["slurm"]
+    assert slurm["granted"]["memory_gb"] == 2
+    assert re.fullmatch(r"job \d+ on node\d ran out of memory at its limit of 1 GB", slurm["earlier_jobs"][0])
+    pd.testing.assert_frame_equal(table(study.results, "study"), undisturbed, check_exact=True)
+
+
+def test_a_job_over_its_time_gets_more(held: Study, undisturbed: pd.DataFrame) -> None:
+    driver = held.start()
+    job, node = held.wait_for_start("ridge")
+    held.cluster.client("scontrol", "update", f"JobId={job}", "EndTime=now")
+    held.wait_for_start("ridge", 2)
+    held.go()
+    code, output = held.end(driver)
+    assert code == 0, output
+    slurm = held.provenance("ridge")["slurm"]
+    assert slurm["granted"]["minutes"] == 20
+    assert slurm["earlier_jobs"] == [f"job {job} on {node} ran longer than its 10 minutes"]
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_a_controller_that_is_away_is_waited_for(held: Study, undisturbed: pd.DataFrame) -> None:
+    """While a job runs, and when the next is to be submitted."""
+    driver = held.start()
+    held.wait_for_start("ridge")
+    held.cluster.kill("slurmctld", signal.SIGTERM)  # it saves what it knows; killed, it may forget a job and give its number again
+    held.go()
+    wait_for(lambda: list(held.results.glob("store/*/*/ridge-*.part/job-*.end")), SECONDS)
+    held.cluster.start("slurmctld")
+    held.wait_for_start("results")
+    held.cluster.kill("slurmctld", signal.SIGTERM)
+    held.cluster.start("slurmctld")
+    code, output = held.end(driver)
+    assert code == 0, output
+    assert {len(held.starts(stage)) for stage in ("simulate", "ridge", "results", "report")} == {1}
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_a_controller_that_is_away_is_waited_for_by_what_is_to_be_submitted(study: Study) -> None:
+    study.config = study.write("study.yaml", real="none")
+    study.cluster.kill("slurmctld", signal.SIGTERM)
+    driver = study.start(stderr=subprocess.PIPE)
+    assert driver.stderr is not None
+    try:
+        said = driver.stderr.readline()
+    finally:
+        study.cluster.start("slurmctld")
+    code, output = study.end(driver)
+    assert said.startswith("waiting for Slurm (")
+    assert code == 0, output
+
+
+def test_a_lost_node_s_job_goes_to_another(held: Study, undisturbed: pd.DataFrame) -> None:
+    driver = held.start()
+    job, node = held.wait_for_start("ridge")
+    held.cluster.lose(node)
+    held.go()
+    again, other = held.wait_for_start("ridge", 2)
+    code, output = held.end(driver)
+    held.cluster.start(node)
+    assert code == 0, output
+    assert (again, other != node) == (job, True)
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_two_hosts_share_a_store(held: Study, undisturbed: pd.DataFrame) -> None:
+    drivers = [held.start(before=before) for before in ((), ("unshare", "--uts", "sh", "-c", 'hostname other; exec "$@"', "sh"))]
+    held.wait_for_start("ridge")
+    held.go()
+    outputs = [held.end(driver) for driver in drivers]
+    assert [code for code, _ in outputs] == [0, 0], outputs
+    assert {len(held.starts(stage)) for stage in ("simulate", "ridge", "results")} == {1}
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"partition": "nonsense"}, "Slurm refuses the jobs of this study (sbatch: error: invalid partition specified: nonsense"),
+        ({"flags": ["--mem-bind=nonsense"]}, "Slurm refuses the jobs of this study ("),
+    ],
+    ids=["partition", "flag"],
+)
+def test_what_slurm_refuses_is_said_before_any_work(study: Study, options: dict[str, Any], said: str) -> None:
+    code, output = study.run(study.write("wrong.yaml", **options))
+    assert code == 1
+    assert output.startswith(said)
+    assert output.count("\n") == 1
+    assert not (study.results / "store").exists()
+
+
+def test_a_job_that_can_never_start_is_refused(study: Study) -> None:
+    code, output = study.run(study.write("late.yaml", partition="other", minutes_factor=100.0))
+    assert code == 1
+    assert re.search(r"RunnerError: Slurm will never start job \d+ \(PartitionTimeLimit\): see the config's block slurm", output)
+
+
+def test_without_slurm_s_commands_it_says_so(study: Study) -> None:
+    environment = {**study.environment, "PATH": "/nowhere"}
+    code, output = run(study.config, study.results, *ON_SLURM, env=environment)
+    assert (code, output) == (1, "runner 'slurm' needs Slurm's commands on this host; not on PATH: sbatch, squeue, sacct, scancel\n")
