@@ -15,10 +15,9 @@ from gpatlas.figures.chart import Chart
 from gpatlas.figures.folds import TRAIT, gains_over
 from gpatlas.figures.layout import DASHED, sign
 from gpatlas.figures.names import name_points
-from gpatlas.figures.registry import FIGURES
+from gpatlas.figures.registry import ADDITIVE, FIGURES
 from gpatlas.figures.traits import facts_of, scored
 from gpatlas.figures.words import as_r, shortened, title_of, written
-from gpatlas.models.registry import ADDITIVE
 
 BROAD, NARROW = (f"published_{column}" for column in FIGURES["gain"].published)
 NAMED, LONGEST = 6, 26  # traits that have their names in the figure, letters of a name

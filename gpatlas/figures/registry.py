@@ -8,8 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from gpatlas.models.registry import ADDITIVE, MODELS
+from gpatlas.models.registry import MODELS
 
+# Of the column `model`: a sum of one effect per locus. What all others predict beyond the best of these is not additive.
+ADDITIVE = ("ridge", "elastic_net", "linear_sgd", "lasso", "pruned_linear")
 WITH_EFFECTS = ("ridge", "pairwise", "elastic_net")  # models that give every locus an additive effect
 GAIN_OF = tuple(
     tuple(model.name for model in MODELS.values() if any((result in ADDITIVE) == additive for result in model.titles))

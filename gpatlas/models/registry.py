@@ -288,8 +288,6 @@ MODELS: dict[str, Model] = {
 
 # Of any model: the predictions of a cross-validation, those of its inner folds, and the effects of named loci.
 OF_ANY_MODEL = ("predictions", "inner_predictions", "loci")
-# Of the column `model`: a sum of one effect per locus. What all others predict beyond the best of these is not additive.
-ADDITIVE = ("ridge", "elastic_net", "linear_sgd", "lasso", "pruned_linear")
 
 
 def further_tables() -> set[str]:

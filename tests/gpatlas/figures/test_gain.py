@@ -11,8 +11,8 @@ from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.draw import draw
 from gpatlas.figures.folds import corrected_interval, fold_scores, gains_over
 from gpatlas.figures.gain import say_gain
-from gpatlas.figures.registry import FIGURES, GAIN_OF
-from gpatlas.models.registry import ADDITIVE, titles
+from gpatlas.figures.registry import ADDITIVE, FIGURES, GAIN_OF
+from gpatlas.models.registry import titles
 
 MODELS = ("ridge", "lasso", "egblup", "pairwise")
 
