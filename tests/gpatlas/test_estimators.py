@@ -27,6 +27,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "Stack": {"models": ("ridge", "elastic_net"), "n_inner_folds": 2},
     "LinearSgd": {"epochs": 3},
     "Mlp": {"epochs": 2, "hidden_size": 8},
+    "Network": {"epochs": 3, "penalties": (0.5,)},
     "Pruned": {
         "epochs": 2,
         "hidden_size": 8,
