@@ -172,9 +172,9 @@ def _of_any_model(
     tables = {}
     if settings.protocol == "cross_validation":
         tables["predictions"] = predictions_table(name, population, traits, splits, [predicted for _, predicted in results])
-    inner = [fitted.inner_predictions for fitted, _ in results if fitted.inner_predictions is not None]
-    if inner:
-        tables["inner_predictions"] = inner_table(name, population, traits, splits, inner)
+        inner = [fitted.inner_predictions for fitted, _ in results if fitted.inner_predictions is not None]
+        if inner:
+            tables["inner_predictions"] = inner_table(name, population, traits, splits, inner)
     coefficients = [fitted.coefficients for fitted, _ in results if fitted.coefficients is not None]
     if population.described and coefficients:
         tables["loci"] = loci_table(name, population.described, traits, coefficients)

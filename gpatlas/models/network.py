@@ -31,7 +31,7 @@ INTERESTING = 3.0  # standard errors: the score of a product of two loci that sp
 
 
 def fit(train: Part, validation: Part, settings: NetworkSettings, progress: FitProgress) -> dict[str, Fitted]:
-    """With the penalty of the smallest loss, fitted again. Which loci are in the products, and their coding, the training part says."""
+    """With the penalty of the smallest loss, fitted again. Those who are fitted say which loci are in the products, and their coding."""
     tell_machine(settings, progress)
     coded, n_steps = CodedLoci.of(train, settings.max_product_loci), (len(settings.penalties) + 1) * settings.epochs
     tried = {}
@@ -43,7 +43,9 @@ def fit(train: Part, validation: Part, settings: NetworkSettings, progress: FitP
         tried[penalty] = train_recipe(network_recipe(coded, penalty, settings), train, validation, settings, on_epoch)
     best = min(tried, key=lambda penalty: tried[penalty].training.loss)
     refuse_hopeless(tried[best].training.loss, validation, settings)
-    fitted = refit(network_recipe(coded, best, settings), tried[best], train, validation).fitted()
+    everyone = train if settings.protocol == "paper" else train.joined(validation)
+    recipe = network_recipe(CodedLoci.of(everyone, settings.max_product_loci), best, settings)
+    fitted = refit(recipe, tried[best], train, validation).fitted()
     progress(n_steps, n_steps)
     return {"network": replace(fitted, columns={**fitted.columns, "penalty": best})}
 

@@ -151,13 +151,13 @@ def test_neighbours_do_not_enter_together() -> None:
 
 def test_background_alone_is_chosen_where_terms_are_not_surely_better() -> None:
     random, terms = np.random.default_rng(1), [np.zeros((1, 2), np.intp), np.array([[0, 0], [1, 2]])]
-    alone = 1 + random.random((1, 4, 3, 100))
+    alone = 3 + random.random((1, 4, 3, 100))  # squares of misses
     noise = random.standard_normal(100)
     hardly, surely = alone - 0.01 + 0.5 * (noise - noise.mean()), alone - 0.5  # gains of 0.2 standard errors, and of all
-    assert settle_step([LinkedTrial(terms, np.concatenate([alone, hardly]))]).step == 0
-    chosen = settle_step([LinkedTrial(terms, np.concatenate([alone, surely]))])
+    assert settle_step([LinkedTrial(terms, np.sqrt(np.concatenate([alone, hardly])))]).step == 0
+    chosen = settle_step([LinkedTrial(terms, np.sqrt(np.concatenate([alone, surely])))])
     assert chosen.step == 1
-    assert chosen.error == pytest.approx(surely.sum(axis=3).min())
+    assert (chosen.misses**2).sum() == pytest.approx(surely.sum(axis=3).min())
 
 
 def test_false_discovery_rates_by_hand() -> None:

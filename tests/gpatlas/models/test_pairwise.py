@@ -183,14 +183,18 @@ def test_the_step_of_least_error_is_chosen_and_what_most_folds_found_there() -> 
     def terms(*loci: int) -> npt.NDArray[np.intp]:
         return np.array([[0, locus] for locus in loci], dtype=np.intp).reshape(-1, 2)
 
+    def missed(squares: float) -> npt.NDArray[np.float64]:
+        return np.array([-np.sqrt(squares)])
+
     trials = [
-        [Trial(1.1, terms(1), 5.0), Trial(0.9, terms(1, 2, 3), 2.0), Trial(1.1, terms(4), 2.0)],
-        [Trial(1.1, terms(1), 5.0), Trial(0.9, terms(3, 2), 1.0), Trial(1.1, terms(4), 1.0)],
-        [Trial(1.1, terms(1), 0.0), Trial(0.9, terms(3), 3.0), Trial(1.1, terms(4), 3.5)],
-        [Trial(1.1, terms(1), 0.0), Trial(0.9, terms(3, 5), 3.0), Trial(1.1, terms(4), 3.5)],
+        [Trial(1.1, terms(1), missed(5.0)), Trial(0.9, terms(1, 2, 3), missed(2.0)), Trial(1.1, terms(4), missed(2.0))],
+        [Trial(1.1, terms(1), missed(5.0)), Trial(0.9, terms(3, 2), missed(1.0)), Trial(1.1, terms(4), missed(1.0))],
+        [Trial(1.1, terms(1), missed(0.0)), Trial(0.9, terms(3), missed(3.0)), Trial(1.1, terms(4), missed(3.5))],
+        [Trial(1.1, terms(1), missed(0.0)), Trial(0.9, terms(3, 5), missed(3.0)), Trial(1.1, terms(4), missed(3.5))],
     ]
-    threshold, found, _ = settle_threshold(trials)
-    assert threshold == 0.9
+    of_folds, found = settle_threshold(trials)
+    assert of_folds.threshold == 0.9
+    np.testing.assert_allclose(of_folds.misses**2, [2, 1, 3, 3])
     assert found.tolist() == [[0, 3]], "2 was found by half of the folds only"
 
 

@@ -17,7 +17,7 @@ from gpatlas.settings import build, resolve
 
 N_LOCI = 12
 ONE_EPOCH: dict[str, Any] = {"epochs": 1, "lasso_epochs": 1, "learning_rates": (0.01,), "n_trials": 1, "min_importance": 0.0}
-ONE_EPOCH |= {"hidden_size": 8, "min_columns": 24, "max_columns": 24, "threads": 1, "device": "cpu"}
+ONE_EPOCH |= {"penalties": (0.5,), "hidden_size": 8, "min_columns": 24, "max_columns": 24, "threads": 1, "device": "cpu"}
 WAYS = [*((name, {}) for name in NEURAL), ("mlp", {"tune": True})]
 
 
