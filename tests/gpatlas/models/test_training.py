@@ -232,7 +232,7 @@ def test_table_of_a_network(tmp_path: Path, model: str) -> None:
     source = write_dataset(tmp_path, n_individuals=129, n_loci=20, n_qtl=20)
     table = fit_small(model, source, epochs=2, lasso_epochs=2)
     own = ["model", "trait", "pearson_r", "truth_mean", "truth_sd", "prediction_mean", "prediction_sd", "epochs"]
-    own += ["n_columns", "causal_found"] if model == "pruned" else []
+    own += {"pruned": ["n_columns", "causal_found"], "network": ["penalty"]}.get(model, [])
     assert list(table)[: len(own) + 1] == [*own, "protocol"]
     expected = [[name, 2, "paper", 110, 19] for name in MODELS[model].titles for _ in range(5)]
     assert table[["model", "epochs", "protocol", "n_train", "n_test"]].to_numpy().tolist() == expected
