@@ -91,7 +91,19 @@ def test_scikit_learns_own_checks(name: str) -> None:
 
 
 def test_every_model_has_one() -> None:
-    assert list(CLASSES) == ["Ridge", "Egblup", "Rkhs", "Pairwise", "ElasticNet", "Boosting", "LinearSgd", "Mlp", "Pruned", "Stack"]
+    assert list(CLASSES) == [
+        "Ridge",
+        "Egblup",
+        "Rkhs",
+        "Pairwise",
+        "ElasticNet",
+        "Boosting",
+        "LinearSgd",
+        "Mlp",
+        "Network",
+        "Pruned",
+        "Stack",
+    ]
     assert [cls.model for cls in CLASSES.values()] == list(MODELS.values())
     assert gpatlas.LinearSgd is CLASSES["LinearSgd"]
     assert set(CLASSES) <= set(dir(gpatlas))

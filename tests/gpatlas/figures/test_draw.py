@@ -154,7 +154,7 @@ def test_a_figure_of_many_panels_is_wide(figure: str) -> None:
 
 
 def test_an_unknown_figure_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    allowed = "1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, heritability, loci, observed, prediction, s1"
+    allowed = "1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, gain, heritability, loci, observed, prediction, s1"
     message = f"figure 'accessory_mpl' is not in FIGURES, did you mean 'accessory_mlp'? (allowed: {allowed})"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run(FigureSettings(figure="accessory_mpl"), tmp_path / "absent.csv", tmp_path / "out.png", Progress("figure"))

@@ -105,7 +105,7 @@ def test_progress_counts_the_penalties_of_all_paths() -> None:
     counts, trait = sparse_trait(60, 260)
     progress = Recorder()
     fit(part_of(counts, np.column_stack([trait, trait])), NOBODY, ElasticNetSettings(n_penalties=30, patience=3), progress)
-    assert progress.steps[-1] == (120, 120)
+    assert progress.steps[-1] == (180, 180)
     assert [done for done, _ in progress.steps] == sorted({done for done, _ in progress.steps})
 
 
