@@ -134,7 +134,8 @@ def choose_models(size: Size, n_folds: int) -> tuple[dict[str, dict[str, Any]], 
             del chosen[name]
             too_large.append(f"{name}: needs {needed / 1e9:,.0f} GB of memory; there are {there / 1e9:,.0f} GB")
     usual = MODELS["stack"].settings().model_dump()["models"]
-    chosen["stack"] = {"models": combined} if (combined := [name for name in usual if name in chosen]) != list(usual) else {}
+    combined = [name for name in usual if name in chosen]
+    chosen["stack"] = {} if len(combined) == len(usual) else {"models": combined}
     return chosen, too_large
 
 

@@ -59,6 +59,13 @@ def table(results: Path, study: str) -> pd.DataFrame:
     return pd.read_csv(results / study / "results.csv").drop(columns="seconds")
 
 
+def undisturbed_table(folder: Path, content: dict[str, Any]) -> pd.DataFrame:
+    """The table of a study, from a run by the local runner that nothing happens to."""
+    code, output = run(write_study(folder / "study.yaml", content), folder / "results")
+    assert code == 0, output
+    return table(folder / "results", "study")
+
+
 def processes(*words: str) -> dict[int, str]:
     """Command lines of the living processes that contain all the words."""
     found = {}

@@ -52,7 +52,7 @@ def evaluate(
         results: dict[str, list[tuple[Fitted, Predicted]]] = {}
         for number, split in enumerate(splits, 1):
             if base_fits:
-                train, _, covariates = parts_of(some, split)
+                train, _, covariates = _parts(some, split)
                 fitted = base_fits.combined(some, train.phenotypes, traits, split)
                 progress(next(done) + 1, total)
             else:
@@ -71,7 +71,7 @@ def fit_split(
     model: Model, settings: FitSettings, population: Population, split: Split, progress: FitProgress
 ) -> tuple[dict[str, Fitted], CovariateEffects | None]:
     """The fitted models of one split, by name, in the population's own units, and what the covariates explain, where there are any."""
-    train, validation, covariates = parts_of(population, split)
+    train, validation, covariates = _parts(population, split)
     fitted = fit_scaled(model, settings, train, validation, scale_of(train, settings, population), progress)
     if model.judge and population.effects:
         judge: Judge = resolve(model.judge)
@@ -79,7 +79,7 @@ def fit_split(
     return fitted, covariates
 
 
-def parts_of(population: Population, split: Split) -> tuple[Part, Part, CovariateEffects | None]:
+def _parts(population: Population, split: Split) -> tuple[Part, Part, CovariateEffects | None]:
     """Training and validation part, adjusted for what covariates explain among both: so it is the same for every model."""
     everyone = Part(population.genotypes, population.phenotypes)
     described = population.described

@@ -24,7 +24,7 @@ from gpatlas.models.mlp import adamw_step
 from gpatlas.models.network_settings import NetworkSettings
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.screening import Scanned, scanned_of
-from gpatlas.models.training import Recipe, TrainingStep, refit, refuse_hopeless, tell_machine, train_recipe
+from gpatlas.models.training import Recipe, TrainingStep, refit, refuse_hopeless, share_of, tell_machine, train_recipe
 
 CLUMP_R_SQUARED = 0.95  # neighbouring loci of at least this squared correlation are one, where not all loci enter the products
 INTERESTING = 3.0  # standard errors: the score of a product of two loci that speaks for these
@@ -33,20 +33,17 @@ INTERESTING = 3.0  # standard errors: the score of a product of two loci that sp
 def fit(train: Part, validation: Part, settings: NetworkSettings, progress: FitProgress) -> dict[str, Fitted]:
     """With the penalty of the smallest loss, fitted again. Those who are fitted say which loci are in the products, and their coding."""
     tell_machine(settings, progress)
-    coded, n_steps = CodedLoci.of(train, settings.max_product_loci), (len(settings.penalties) + 1) * settings.epochs
+    coded, n_trainings = CodedLoci.of(train, settings.max_product_loci), len(settings.penalties) + 1
     tried = {}
     for number, penalty in enumerate(settings.penalties):
-
-        def on_epoch(done: int, _: int, before: int = number * settings.epochs, **facts: float) -> None:
-            progress(before + done, n_steps, **facts)
-
-        tried[penalty] = train_recipe(network_recipe(coded, penalty, settings), train, validation, settings, on_epoch)
+        recipe = network_recipe(coded, penalty, settings)
+        tried[penalty] = train_recipe(recipe, train, validation, settings, share_of(progress, number, n_trainings))
     best = min(tried, key=lambda penalty: tried[penalty].training.loss)
     refuse_hopeless(tried[best].training.loss, validation, settings)
     everyone = train if settings.protocol == "paper" else train.joined(validation)
     recipe = network_recipe(CodedLoci.of(everyone, settings.max_product_loci), best, settings)
     fitted = refit(recipe, tried[best], train, validation).fitted()
-    progress(n_steps, n_steps)
+    progress(n_trainings * settings.epochs, n_trainings * settings.epochs)
     return {"network": replace(fitted, columns={**fitted.columns, "penalty": best})}
 
 

@@ -21,6 +21,7 @@ from gpatlas.models.polygenic import LinkedTrial, Polygenic, cross_linked, disco
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.ridge import RidgeFit, penalties
 from gpatlas.models.screening import LeastSquares, ScreenedPart, path
+from gpatlas.models.splits import inner_folds
 
 ENOUGH_HELD_OUT = 1000  # individuals; further folds add little
 
@@ -124,8 +125,7 @@ def folds(n: int, settings: PairwiseSettings) -> list[Rows]:
         raise ValueError(
             f"n_inner_folds: {n} training individuals cannot be cut into {settings.n_inner_folds} folds of at least 2; lower it"
         )
-    order = np.random.default_rng(settings.seed).permutation(n)
-    parts = [np.sort(order[start :: settings.n_inner_folds]) for start in range(settings.n_inner_folds)]
+    parts = [held_out for _, held_out in inner_folds(n, settings.n_inner_folds, settings.seed)]
     return parts[: -(-ENOUGH_HELD_OUT // len(parts[-1]))]
 
 

@@ -160,7 +160,7 @@ def refit(
 
 def train_and_refit(recipe: Recipe[N], train: Part, validation: Part, settings: NeuralSettings, on_epoch: OnEpoch) -> Trained[N]:
     """Both, on all columns; each is half of the progress where there are two trainings."""
-    halves = [on_epoch] if settings.protocol == "paper" else [_half(on_epoch, number) for number in (0, 1)]
+    halves = [on_epoch] if settings.protocol == "paper" else [share_of(on_epoch, number, 2) for number in (0, 1)]
     trained = train_recipe(recipe, train, validation, settings, halves[0])
     refuse_hopeless(trained.training.loss, validation, settings)
     return refit(recipe, trained, train, validation, halves[-1])
@@ -172,8 +172,9 @@ def refuse_hopeless(loss: float, part: Part, settings: NeuralSettings) -> None:
         raise Diverged(f"training diverged: it ended with a loss of {loss:.3g}; learning_rate {settings.learning_rate:g} is too high")
 
 
-def _half(on_epoch: OnEpoch, number: int) -> OnEpoch:
-    return lambda done, total, **facts: on_epoch(number * total + done, 2 * total, **facts)
+def share_of(on_epoch: OnEpoch, number: int, of: int) -> OnEpoch:
+    """The progress of one of several trainings, numbered from 0, as a share of the whole."""
+    return lambda done, total, **facts: on_epoch(number * total + done, of * total, **facts)
 
 
 def _start(

@@ -19,7 +19,7 @@ import docker
 import pandas as pd
 import pytest
 from docker.models.containers import Container
-from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, run, start, table, wait_for, write_study
+from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, run, start, table, undisturbed_table, wait_for, write_study
 
 from gpatlas.needs import Needs
 from gpatlas.stages import STAGES
@@ -39,10 +39,7 @@ def gpu_image(image: ImageId) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The ridge study's table, from the local runner."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = run(write_study(folder / "study.yaml", RIDGE_STUDY), folder / "results")
-    assert code == 0, output
-    return table(folder / "results", "study")
+    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), RIDGE_STUDY)
 
 
 @pytest.fixture

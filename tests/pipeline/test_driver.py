@@ -20,7 +20,20 @@ import pandas as pd
 import pytest
 import yaml
 from damage import flip_a_bit
-from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, entries, processes, run, start, table, wait_for, write_study
+from drivers import (
+    ENVIRONMENT,
+    LOCAL,
+    PROJECT,
+    RIDGE_STUDY,
+    entries,
+    processes,
+    run,
+    start,
+    table,
+    undisturbed_table,
+    wait_for,
+    write_study,
+)
 from luigi.rpc import RemoteScheduler
 from PIL import Image
 
@@ -46,10 +59,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The table of the ridge study, from a run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = run(write_study(folder / "study.yaml", RIDGE_STUDY), folder / "results")
-    assert code == 0, output
-    return table(folder / "results", "study")
+    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), RIDGE_STUDY)
 
 
 def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import unavailable
-from drivers import ENVIRONMENT, LOCAL, PROJECT, run, start, table, wait_for, write_study
+from drivers import ENVIRONMENT, LOCAL, PROJECT, run, start, table, undisturbed_table, wait_for, write_study
 from slurm_cluster import Cluster, missing_programs
 
 ON_SLURM = (*LOCAL, "--runner", "slurm", "--workers", "8")
@@ -49,10 +49,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The study's table, from the local runner."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    code, output = run(write_study(folder / "study.yaml", STUDY), folder / "results")
-    assert code == 0, output
-    return table(folder / "results", "study")
+    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), STUDY)
 
 
 class Study:
