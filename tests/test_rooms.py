@@ -24,6 +24,7 @@ NEVER = {
 }
 
 
+@cache
 def files() -> dict[str, Path]:
     """Every module of the project, by name."""
     found = [path for room in ("gpatlas", "images", "pipeline") for path in sorted((ROOT / room).rglob("*.py"))]
@@ -52,6 +53,7 @@ def room(module: str) -> str:
     return next(name for name in sorted(ROOMS, key=len, reverse=True) if module == name or module.startswith(name + "."))
 
 
+@cache
 def arrows() -> set[tuple[str, str]]:
     """(importing module, imported module), of the project's own."""
     return {(module, other) for module in files() for other in imported(module) if other in files() and other != module}
