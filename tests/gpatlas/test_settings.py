@@ -19,7 +19,11 @@ from gpatlas.report.settings import CollectSettings
 from gpatlas.settings import Settings, SettingsError, build, nearest
 from gpatlas.stages import STAGES
 
-SIMULATE_KEYS = "block_size, genetic_correlation, h2, independent, n_individuals, n_loci, n_qtl, n_traits, rel_aa, seed"
+SIMULATE_KEYS = (
+    "allele_frequency_shape, block_size, chromosome_cm, dominance_degree_mean, dominance_degree_sd, effect_distribution, error_rate, "
+    "gamma_shape, genetic_correlation, h2, hidden_qtl, independent, missing_rate, n_chromosomes, n_founders, n_generations, "
+    "n_individuals, n_loci, n_pairs, n_qtl, n_traits, pair_linkage, ploidy, population, rel_aa, rel_dd, seed"
+)
 MLP_KEYS = (
     "batch_size, device, epochs, hidden_size, learning_rate, learning_rates, min_delta, n_folds, n_repeats, n_trials, patience, "
     "precision, protocol, prune_trials, reuse_trials, seed, threads, traits, tune, weight_decay"
