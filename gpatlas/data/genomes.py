@@ -50,11 +50,10 @@ def draw_counts(settings: SimulateSettings, genome: GeneticMap, seed: np.random.
     """True counts 0 to the ploidy (k, m) of the second parent's allele, or of allele B, at all loci, `block_size` individuals at a time.
 
     dh: doubled gametes of the F1, one count for both alleles. bc: an F1 gamete and one of the first parent. f2, ril: the F1 selfed once,
-    or n_generations times, one seed a plant. outbred: founders with independent loci, and n_generations of random mating.
+    or n_generations times, one seed a plant. outbred: founders with independent loci, and n_generations of random mating. unlinked: fair
+    coins, as the study's, whatever the map.
     """
-    draws = {"dh": _f1_gametes, "bc": _f1_gametes, "f2": _selfed, "ril": _selfed, "outbred": _outbred}
-    if settings.population not in draws:
-        raise ValueError(f"population: must be one of {', '.join(draws)} for linked genomes, got {settings.population!r}")
+    draws = {"unlinked": _coins, "dh": _f1_gametes, "bc": _f1_gametes, "f2": _selfed, "ril": _selfed, "outbred": _outbred}
     for haplotypes in draws[settings.population](settings, genome, seed):
         yield _counts(haplotypes, len(genome.cm))
 
@@ -130,6 +129,12 @@ def _running_parity(words: Words) -> Words:
 def _gamete(first: Words, second: Words, meiosis: _Meiosis) -> Words:
     """Of parents with two haplotypes (k, words) each."""
     return first ^ ((first ^ second) & meiosis.origins(len(first)))
+
+
+def _coins(settings: SimulateSettings, genome: GeneticMap, seed: np.random.SeedSequence) -> Iterator[Words]:
+    random, n_words = np.random.PCG64(seed), -(-len(genome.cm) // 64)
+    for start, stop in blocks(settings.n_individuals, settings.block_size):
+        yield random.random_raw((stop - start) * n_words).reshape(-1, 1, n_words)
 
 
 def _f1_gametes(settings: SimulateSettings, genome: GeneticMap, seed: np.random.SeedSequence) -> Iterator[Words]:
