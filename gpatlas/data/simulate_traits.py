@@ -42,9 +42,9 @@ def run(settings: SimulateTraitsSettings, source: Path, out: Path, progress: Pro
         raise DatasetError(f"{source}: {error}") from error
     one_bit = genotypes.bits == 1 and described.ploidy == 1
     with simulated_file(out, n, genotypes.n_loci, 1 if one_bit else 2) as file:
+        as_given = np.array([0, described.ploidy // genotypes.highest, 2, MISSING], np.uint8)
         for rows, counts in sample.genotypes.blocks(settings.block_size):
-            as_given = np.where(counts == MISSING, MISSING, counts * (described.ploidy // genotypes.highest))
-            file.write(rows.start, as_given.astype(np.uint8))
+            file.write(rows.start, counts if described.ploidy == genotypes.highest else as_given.take(counts))
             progress(min(rows.stop, n), n)
         attributes = {**trait_attributes(settings, effects), "cm_per_mb": settings.cm_per_mb, "population": population}
         file.finish(sample.described, traits, {**attributes, "source": source.name})
@@ -101,7 +101,7 @@ def _calls(genotypes: Genotypes) -> tuple[ByteArray, np.ndarray]:
     """The most frequent call of every locus, and whether its calls differ, (n_loci,) each."""
     numbers = np.zeros((MISSING, genotypes.n_loci), np.int64)
     for _, counts in genotypes.blocks(1024):
-        numbers += [(counts == count).sum(axis=0) for count in range(MISSING)]
+        numbers += [(counts == count).sum(axis=0, dtype=np.uint16) for count in range(MISSING)]
     return numbers.argmax(axis=0).astype(np.uint8), (numbers > 0).sum(axis=0) > 1
 
 

@@ -41,7 +41,7 @@ def simulate_genomes(settings: SimulateSettings, out: Path, progress: Progress) 
     of_qtl, hidden, done = [], [], 0
     with simulated_file(out, n, n_loci, 1 if ploidy == 1 and not settings.missing_rate else 2) as file:
         for counts in draw_counts(settings, genome, genome_seed):
-            counts = counts.take(order, axis=1)
+            counts = counts.take(order, axis=1) if settings.hidden_qtl else counts
             of_qtl.append(pack_counts(counts[:, qtl]))
             hidden.append(file.packed(counts[:, n_loci:]))
             observed = counts[:, :n_loci]
