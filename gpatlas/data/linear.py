@@ -28,12 +28,15 @@ def linear_r_squared(read: Callable[[], Iterable[ByteArray]], effects: Effects, 
     for loci in {one.tobytes(): one for one in qtl}.values():
         traits = [trait for trait in range(n_traits) if np.array_equal(qtl[trait], loci)]
         mean, covariance, with_values = _moments(read(), loci, len(effects.additive), genetic_values[:, traits])
-        inverse, rank = _pseudo_inverse(covariance)
+        inverse, rank = pseudo_inverse(covariance)
         for trait, cross in zip(traits, with_values.T, strict=True):
             pairs = np.searchsorted(loci, effects.pairs[trait])
             average_effects = effects.additive[loci, trait] + _slopes_of_products(mean, covariance, pairs, effects.epistatic[trait])
             v_g = float(genetic_values[:, trait].var())
-            found[trait] = _r_squared(average_effects, covariance, inverse, cross, v_g, rank, n)
+            if explains_more(average_effects, covariance, inverse, cross, v_g, rank, n):
+                found[trait] = adjusted_r_squared(inverse, cross, v_g, rank, n)
+            else:
+                found[trait] = float(average_effects @ (covariance @ average_effects)) / v_g
     return np.clip(found, 1 / n, 1)
 
 
@@ -50,7 +53,7 @@ def _moments(packed: Iterable[ByteArray], loci: Loci, n_loci: int, genetic_value
     return 2 * frequency - 1, 4 * (gram / n - np.outer(frequency, frequency)), 2 * cross / n
 
 
-def _pseudo_inverse(covariance: FloatArray) -> tuple[FloatArray, int]:
+def pseudo_inverse(covariance: FloatArray) -> tuple[FloatArray, int]:
     """And the rank: loci without variation, or completely linked to others, add none."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(float).eps * values[-1]
@@ -69,18 +72,23 @@ def _slopes_of_products(mean: FloatArray, covariance: FloatArray, pairs: npt.NDA
     return added
 
 
-def _r_squared(
+def explains_more(
     average_effects: FloatArray, covariance: FloatArray, inverse: FloatArray, cross: FloatArray, v_g: float, rank: int, n: int
-) -> float:
-    """Of the average effects, or of all QTL together where these explain more."""
-    fitted = covariance @ average_effects
-    linear = float(average_effects @ fitted)
+) -> bool:
+    """Whether least squares on all columns explains more of what the average effects (p,) leave than by chance.
+
+    `covariance` of the columns (p, p), its pseudo-inverse and rank, and `cross` (p,), their covariances with the genetic values of n.
+    """
     freedom = n - 1 - rank
     if freedom < 1:
-        return linear / v_g
-    rest, rest_variance = cross - fitted, v_g - 2 * float(average_effects @ cross) + linear
+        return False
+    fitted = covariance @ average_effects
+    rest, rest_variance = cross - fitted, v_g - 2 * float(average_effects @ cross) + float(average_effects @ fitted)
     # By chance the share is beta-distributed, with parameters rank/2 and freedom/2.
     chance, spread = rank / (n - 1), np.sqrt(2 * rank * freedom / (n + 1)) / (n - 1)
-    if rest @ inverse @ rest <= (chance + STANDARD_DEVIATIONS * spread) * rest_variance:
-        return linear / v_g
-    return 1 - (1 - float(cross @ inverse @ cross) / v_g) * (n - 1) / freedom
+    return bool(rest @ inverse @ rest > (chance + STANDARD_DEVIATIONS * spread) * rest_variance)
+
+
+def adjusted_r_squared(inverse: FloatArray, cross: FloatArray, v_g: float, rank: int, n: int) -> float:
+    """Of least squares on all columns, as `explains_more` has the arguments."""
+    return 1 - (1 - float(cross @ inverse @ cross) / v_g) * (n - 1) / (n - 1 - rank)

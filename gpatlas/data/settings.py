@@ -9,12 +9,11 @@ from pydantic import Field, model_validator
 from gpatlas.settings import Bool, Float, Int, Positive, Settings
 
 
-class SimulateSettings(Settings):
-    """One simulated scenario: haploid genomes without linkage, traits with additive and pairwise epistatic effects."""
+class TraitSettings(Settings):
+    """Traits on the genotypes of a population: additive and dominance effects of QTL, and pairs of QTL that interact."""
 
-    n_individuals: Int = Field(1000, description="haploid individuals", ge=2)
-    n_loci: Positive = Field(46, description="segregating sites on the chromosome")
-    n_qtl: Int = Field(46, description="causal loci of each trait; even, at most n_loci", ge=2)
+    n_qtl: Int = Field(46, description="causal loci of each trait; even where n_pairs is left out", ge=2)
+    n_pairs: Positive | None = Field(None, description="pairs of them that interact, of disjoint loci; left out, n_qtl / 2: all of them")
     n_traits: Positive | None = Field(None, description="traits of the one rel_aa; left out, one trait per rel_aa value")
     rel_aa: tuple[Annotated[Float, Field(ge=0)], ...] = Field(
         (0.0, 0.1, 0.5, 1.0, 3.0),
@@ -23,16 +22,26 @@ class SimulateSettings(Settings):
     )
     genetic_correlation: Float = Field(0.0, description="correlation of the effects between the traits of a group", ge=-1, le=1)
     independent: Bool = Field(False, description="every trait a group of its own, with its own effects and pairs")
+    effect_distribution: Literal["normal", "gamma", "equal"] = Field("normal", description="of the sizes of effects; signs are even")
+    gamma_shape: Float = Field(0.4, description="shape of the gamma distribution of effects; small: few large ones", gt=0)
+    dominance_degree_mean: Float = Field(0.0, description="mean of the dominance effects relative to |additive effect|; diploids only")
+    dominance_degree_sd: Float = Field(0.0, description="standard deviation of these degrees of dominance; diploids only", ge=0)
+    rel_dd: Float = Field(0.0, description="dominance x dominance effects of the pairs, in the scale of rel_aa; diploids only", ge=0)
+    pair_linkage: Literal["any", "linked", "unlinked"] = Field("any", description="whether the loci of a pair are on one chromosome")
     h2: Float = Field(0.999, description="broad-sense heritability, V_G/V_P", gt=0, le=1)
     seed: Int = Field(1, description="seed of all random draws; the study uses the replicate number", ge=0, lt=2**63)
     block_size: Positive = Field(4096, description="individuals held in memory at once; does not change the result")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.n_qtl % 2:
+    def _pairs_fit(self) -> Self:
+        if self.n_pairs is None and self.n_qtl % 2:
             raise ValueError(f"n_qtl: must be even (loci are cut into pairs), got {self.n_qtl}")
-        if self.n_qtl > self.n_loci:
-            raise ValueError(f"n_qtl: must be at most n_loci ({self.n_loci}), got {self.n_qtl}")
+        if self.n_pairs is not None and 2 * self.n_pairs > self.n_qtl:
+            raise ValueError(f"n_pairs: must be at most half of n_qtl ({self.n_qtl}), got {self.n_pairs}")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_fit(self) -> Self:
         if self.n_traits is not None and len(self.rel_aa) > 1:
             raise ValueError(f"n_traits: goes with a single rel_aa, got {len(self.rel_aa)} values of rel_aa")
         if self.independent and self.n_traits is None:
@@ -59,6 +68,88 @@ class SimulateSettings(Settings):
         if self.independent:
             return [(self.rel_aa[0], 1)] * self.n_traits
         return [(self.rel_aa[0], self.n_traits)]
+
+    @property
+    def with_dominance(self) -> bool:
+        return bool(self.dominance_degree_mean or self.dominance_degree_sd or self.rel_dd)
+
+
+BYTES_OF_TEXT = 44  # of an HDF5 file, for a name
+PLOIDY = {"unlinked": 1, "dh": 1, "ril": 2, "f2": 2, "bc": 2, "outbred": 2}  # by population; an outbred one can have 1
+
+
+class SimulateSettings(TraitSettings):
+    """One simulated scenario: genomes of a population, by default the study's haploids without linkage, and traits on them."""
+
+    n_individuals: Int = Field(1000, description="individuals", ge=2)
+    n_loci: Positive = Field(46, description="segregating sites in the file, spread evenly over the chromosomes")
+    population: Literal["unlinked", "dh", "ril", "f2", "bc", "outbred"] = Field(
+        "unlinked", description="haploids with unlinked loci; a cross of two inbred parents; or random mating of founders"
+    )
+    n_chromosomes: Positive = Field(1, description="chromosomes of a linked genome")
+    chromosome_cm: Float = Field(100.0, description="length of each in centimorgans; crossovers by Haldane's model", gt=0)
+    n_generations: Positive | None = Field(
+        None, description="ril: of selfing, 1 gives an F2, default 8; outbred: of random mating, default 10"
+    )
+    n_founders: Int = Field(100, description="founders of an outbred population, and its size until the last generation", ge=2)
+    allele_frequency_shape: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
+        (1.0, 1.0), description="the two shapes of the beta distribution of the founders' allele frequencies", min_length=2, max_length=2
+    )
+    ploidy: Literal[1, 2] | None = Field(None, description="1: haploid or inbred lines; left out, what the population has")
+    hidden_qtl: Bool = Field(False, description="QTL are loci of their own at random places, which the genotypes of the file lack")
+    error_rate: Float = Field(0.0, description="share of allele calls that are wrong", ge=0, lt=0.5)
+    missing_rate: Float = Field(0.0, description="share of genotype calls that are missing", ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _loci_fit(self) -> Self:
+        if self.n_qtl > self.n_loci and not self.hidden_qtl:
+            raise ValueError(f"n_qtl: must be at most n_loci ({self.n_loci}), got {self.n_qtl}")
+        if self.population != "unlinked" and self.n_loci < self.n_chromosomes:
+            raise ValueError(f"n_loci: must be at least n_chromosomes ({self.n_chromosomes}), got {self.n_loci}")
+        return self
+
+    @model_validator(mode="after")
+    def _population_fits(self) -> Self:
+        """What only some populations have is not given for others."""
+        own = PLOIDY[self.population]
+        if self.ploidy not in (None, own) and self.population != "outbred":
+            raise ValueError(f"ploidy: of the population {self.population!r} is {own}, got {self.ploidy}")
+        linked = {name for name in PLOIDY if name != "unlinked"}
+        of_some: tuple[tuple[str, set[str]], ...] = (
+            *((name, linked) for name in ("n_chromosomes", "chromosome_cm", "hidden_qtl", "error_rate", "missing_rate")),
+            ("n_generations", {"ril", "outbred"}),
+            *((name, {"outbred"}) for name in ("n_founders", "allele_frequency_shape")),
+        )
+        for name, populations in of_some:
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if value != default and self.population not in populations:
+                raise ValueError(f"{name}: goes with population {' or '.join(sorted(populations))}, got {value} for {self.population!r}")
+        if self.with_dominance and self.n_alleles == 1:
+            raise ValueError(f"dominance_degree_mean, dominance_degree_sd, rel_dd: must be 0 in the haploid population {self.population!r}")
+        if self.pair_linkage == "unlinked" and self.population != "unlinked" and self.n_chromosomes == 1:
+            raise ValueError("pair_linkage: 'unlinked' takes more than one chromosome, got n_chromosomes 1")
+        if self.pair_linkage == "linked" and self.population == "unlinked":
+            raise ValueError("pair_linkage: 'linked' takes a linked population, got 'unlinked'")
+        return self
+
+    @property
+    def of_the_study(self) -> bool:
+        """Whether the population is of the study's kind: haploid and unlinked, effects normal, every QTL in a pair."""
+        return self.population == "unlinked" and self.effect_distribution == "normal" and self.n_pairs in (None, self.n_qtl / 2)
+
+    @property
+    def n_alleles(self) -> int:
+        """Of an individual at a locus: the ploidy."""
+        return self.ploidy or PLOIDY[self.population]
+
+
+class SimulateTraitsSettings(TraitSettings):
+    """Traits on the genotypes of a population that is there, imported or simulated; a missing call of a QTL counts as its most frequent."""
+
+    n_individuals: Int | None = Field(
+        None, description="drawn from the population; more than it has: its offspring by random mating; left out, all", ge=2
+    )
+    cm_per_mb: Float = Field(1.0, description="centimorgans per million base pairs, for offspring, and for how near found pairs are", gt=0)
 
 
 class ImportSettings(Settings):
@@ -121,7 +212,12 @@ def n_qtl_for(n_individuals: int, qtl_pairs_per_individual: float) -> int:
 
 def dataset_bytes(settings: SimulateSettings) -> int:
     """Size on disk, in bytes, of the dataset file that these settings make."""
-    n_traits = sum(size for _, size in settings.trait_groups())
-    genotypes = settings.n_individuals * math.ceil(settings.n_loci / 8)
-    per_trait = 16 * settings.n_individuals + 8 * settings.n_loci + 8 * settings.n_qtl
-    return genotypes + n_traits * per_trait + 11_500
+    groups = settings.trait_groups()
+    n_traits, n, n_loci = sum(size for _, size in groups), settings.n_individuals, settings.n_loci
+    if settings.of_the_study:
+        return n * math.ceil(n_loci / 8) + n_traits * (16 * n + 8 * n_loci + 8 * settings.n_qtl) + 11_500
+    bits = 1 if settings.n_alleles == 1 and not settings.missing_rate else 2
+    n_hidden = len(groups) * settings.n_qtl if settings.hidden_qtl else 0
+    genotypes = n * (math.ceil(n_loci * bits / 8) + math.ceil(n_hidden * bits / 8))
+    texts = BYTES_OF_TEXT * (n + 4 * n_loci + n_hidden)
+    return genotypes + texts + n_traits * (16 * n + 16 * (n_loci + n_hidden) + 12 * settings.n_qtl) + 8 * (n_loci + n_hidden) + 20_000
