@@ -13,6 +13,7 @@ OURS = (
     *("array", "begin", "chdir", "comment", "cpus-per-task", "dependency", "error", "gres", "input", "job-name", "mem", "mem-per-cpu"),
     *("nodes", "no-requeue", "ntasks", "open-mode", "output", "parsable", "requeue", "test-only", "time", "wait", "wrap"),
 )
+MOST_STAGES_PER_JOB = 50  # the job's comment tells them all
 IN_KEYS = ("account", "partition", "qos")
 
 
@@ -20,7 +21,8 @@ class SlurmOptions(BaseModel):
     """`flags`: further ones of sbatch, as `--name=value`. `gres`: what a stage that trains a network asks for; left out, it gets no GPU.
 
     A job may run for the estimate times `minutes_factor`, at most `max_minutes`; one that took too long, or too much memory, is tried
-    again with twice as much, up to `max_minutes` and `max_memory_gb`. `max_jobs`: submitted at once. `prologue`: lines of bash.
+    again with twice as much, up to `max_minutes` and `max_memory_gb`. `max_jobs`: submitted at once. `stages_per_job`: so many of those
+    that take seconds may share a job; 1: none do. `prologue`: lines of bash.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,6 +37,7 @@ class SlurmOptions(BaseModel):
     max_minutes: Positive = 1440
     max_memory_gb: Positive | None = None
     max_jobs: Positive = 200
+    stages_per_job: Annotated[Positive, Field(le=MOST_STAGES_PER_JOB)] = 20
     seconds_between_polls: Positive = 10
 
     @model_validator(mode="after")
