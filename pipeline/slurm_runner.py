@@ -12,17 +12,20 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from gpatlas.needs import Needs
 from gpatlas.stages import Stage
 from pipeline import slurm
 from pipeline.console import emit
+from pipeline.docker_runner import DockerRunner
 from pipeline.runners import Job, LocalRunner, OnLine, Outcome, RunnerError, local_command
 from pipeline.session import session
 from pipeline.slurm import HOPELESS, Ended, NoAnswer, Refused
 from pipeline.slurm_attempts import Attempts
 from pipeline.slurm_board import Board
+from pipeline.slurm_containers import check_images, contained, image_path
 from pipeline.slurm_options import SlurmOptions
 from pipeline.slurm_script import (
     EXIT_UNWRITTEN,
@@ -57,7 +60,7 @@ class SlurmRunner:
         self._inherited: dict[Path, tuple[str, bool]] = {}  # of a folder: the job that works there, and whether it is shared
 
     def environment(self, stage: Stage) -> dict[str, str]:
-        return LocalRunner().environment(stage)
+        return (DockerRunner() if self.options.container else LocalRunner()).environment(stage)
 
     def capacity(self) -> dict[str, int]:
         return {JOBS: self.options.max_jobs}
@@ -74,10 +77,13 @@ class SlurmRunner:
         return Needs(needs.cpu, memory_gb or needs.memory_gb, gpu, min(minutes, self.options.max_minutes))
 
     def command(self, job: Job) -> str:
-        return shlex.join(["srun", *resources(job.needs, self.options), *local_command(job)])
+        words = ["bash", "-c", contained(job, self.options)] if self.options.container else local_command(job)
+        return shlex.join(["srun", *resources(job.needs, self.options), *words])
 
     @contextmanager
     def ready(self, folders: Mapping[Path, Stage], results: Path) -> Iterator[None]:
+        if self.options.container:
+            check_images(folders.values(), self.options)
         with _explained("Slurm refuses the jobs of this study"):
             self._refuse_what_cannot_be_run()
             left = [job for job in asked(lambda: of_results(results)) if owner(job).ended()]
@@ -134,7 +140,8 @@ class SlurmRunner:
             on_line(f"slurm: {attempts.earlier[-1]}; again\n")
             job_id = ""
         remove_files(job.folder)
-        return attempts.outcome(ended, end)
+        image = str(image_path(job.stage, self.options)) if self.options.container else None
+        return replace(attempts.outcome(ended, end), image=image)
 
     def _may_share(self, needs: Needs) -> bool:
         """Whether a stage is so short that several go into a job."""
@@ -143,7 +150,8 @@ class SlurmRunner:
     def _submit(self, job: Job, attempts: Attempts) -> str:
         """Id of the job, which the stage may share with others."""
         assert self._pool is not None
-        request = Request(job.folder, job.labels["key"], attempts.needs, stage_script(job, local_command(job), self.options))
+        command = contained(job, self.options) if self.options.container else shlex.join(local_command(job))
+        request = Request(job.folder, job.labels["key"], attempts.needs, stage_script(job, command, self.options))
         if attempts.shared and (job_id := self._pool.job_of(request)):
             return job_id
         attempts.shared = False

@@ -3,7 +3,7 @@
 import math
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -52,8 +52,8 @@ def flags(name: str, comment: str, folder: Path, log: str, needs: Needs, options
     return [*own, f"--chdir={folder}", f"--output={log}", "--open-mode=append", *resources(needs, options)]
 
 
-def stage_script(job: Job, command: Sequence[str], options: SlurmOptions) -> str:
-    """What runs a stage on a node, in bash."""
+def stage_script(job: Job, command: str, options: SlurmOptions) -> str:
+    """What runs a stage on a node, in bash, as the command is."""
     prepared = [Path(word).name for flag, word in pairwise(job.arguments) if flag != "--out" and Path(word).parent == job.folder]
     return STAGE.format(
         folder=shlex.quote(str(job.folder)),
@@ -61,7 +61,7 @@ def stage_script(job: Job, command: Sequence[str], options: SlurmOptions) -> str
         kept=" ".join(f"! -name {shlex.quote(name)}" for name in (LOG, f"{FILES}*", *prepared)),
         path=shlex.quote(os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))),
         gpu="" if job.needs.gpu else " CUDA_VISIBLE_DEVICES=",
-        command=shlex.join(command),
+        command=command,
         prefix=FILES,
         log=LOG,
         unwritten=EXIT_UNWRITTEN,

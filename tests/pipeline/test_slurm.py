@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pandas as pd
 import pytest
 import yaml
 from conftest import unavailable
 from drivers import ENVIRONMENT, LOCAL, PROJECT, run, start, table, undisturbed_table, wait_for, write_study
 from slurm_cluster import Cluster, missing_programs
+from tiny_image import exported_tiny_image
+
+from images import IMAGES
 
 ON_SLURM = (*LOCAL, "--runner", "slurm", "--workers", "8")
 SECONDS = 200  # that a disturbed run may take on a busy machine
@@ -44,6 +48,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         unavailable("slurmd starts jobs as root alone")
     with Cluster(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def tiny_images(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images for Charliecloud, in which a tiny one has the place of ours."""
+    if shutil.which("ch-run") is None:
+        unavailable("no Charliecloud: apt-get install charliecloud")
+    return exported_tiny_image(engine, tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture(scope="module")
@@ -366,6 +378,18 @@ def test_a_killed_controller_is_waited_for(held: Study, undisturbed: pd.DataFram
         len(held.starts("results")) <= 2
     )  # what a controller forgets that has taken it may have started; the script's lock keeps them apart
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_stages_run_in_containers_without_a_daemon(study: Study, tiny_images: Path) -> None:
+    """A tiny image stands in: its entry point says what it sees. Its stages share a job."""
+    study.config = study.write(real="*", container="charliecloud", images=str(tiny_images), stages_per_job=20)
+    code, output = study.run()
+    assert code == 0, output
+    assert study.provenance("ridge")["image"] == str(tiny_images / IMAGES["gpu"].exported("charliecloud"))
+    assert study.provenance("ridge")["ingredients"]["environment"] == {"image": IMAGES["gpu"].environment}
+    log = _log(study, "ridge")
+    assert re.search(r"^sees bin ch dev etc lib.*, of variables A CH_RUNNING ", log, re.MULTILINE)
+    assert "Read-only file system" in log
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_the_script_clears_what_an_earlier_attempt_left_and_lists_what_it_wrote(
     for name in ("log.txt", "manifest.json", "table.csv", ".table.csv.aside", "job-6.log"):
         (folder / name).write_text("earlier")
     command = ["sh", "-c", "pwd; cat manifest.json > table.csv; exit 3"]
-    text = stage_script(job(folder), command, SlurmOptions(prologue="export MARK=1"))
+    text = stage_script(job(folder), shlex.join(command), SlurmOptions(prologue="export MARK=1"))
     done = subprocess.run(["bash", "-s"], input=text, env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (3, f"{folder}\n", "")
     end = ending(folder, "7")
@@ -102,7 +102,7 @@ def test_stages_that_share_a_job_each_have_their_own_log_and_end(tmp_path: Path)
     commands = {tmp_path / name: ["sh", "-c", f"echo {name}; echo {name} >> {tmp_path}/ran; exit {3 * (name == 'bad')}"] for name in names}
     (tmp_path / "good").mkdir()
     (tmp_path / "bad").mkdir()
-    text = shared_script({folder: stage_script(job(folder), command, SlurmOptions()) for folder, command in commands.items()})
+    text = shared_script({folder: stage_script(job(folder), shlex.join(command), SlurmOptions()) for folder, command in commands.items()})
     environment = {**os.environ, "SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node1"}
     for late in ("", "gone"):
         if late:
@@ -120,7 +120,7 @@ def test_stages_that_share_a_job_each_have_their_own_log_and_end(tmp_path: Path)
 
 
 def test_a_job_that_a_controller_forgot_is_not_joined_by_a_second(tmp_path: Path) -> None:
-    text = stage_script(job(tmp_path), ["touch", "ran"], SlurmOptions())
+    text = stage_script(job(tmp_path), "touch ran", SlurmOptions())
     with (tmp_path / "job-lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         second = subprocess.Popen(["bash", "-c", text], env={**os.environ, "SLURM_JOB_ID": "8"})
@@ -133,12 +133,12 @@ def test_a_job_that_a_controller_forgot_is_not_joined_by_a_second(tmp_path: Path
 
 def test_a_script_that_cannot_write_its_last_words_ends_with_a_code_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "job-7.end.aside").mkdir()
-    text = stage_script(job(tmp_path), ["true"], SlurmOptions())
+    text = stage_script(job(tmp_path), "true", SlurmOptions())
     assert subprocess.run(["bash", "-c", text], env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True).returncode == 74
 
 
 def test_a_folder_that_is_gone_ends_the_script(tmp_path: Path) -> None:
-    text = stage_script(job(tmp_path / "gone"), ["touch", str(tmp_path / "ran")], SlurmOptions())
+    text = stage_script(job(tmp_path / "gone"), f"touch {tmp_path}/ran", SlurmOptions())
     assert (
         subprocess.run(["bash", "-s"], input=text, env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True, text=True).returncode == 1
     )
@@ -146,8 +146,8 @@ def test_a_folder_that_is_gone_ends_the_script(tmp_path: Path) -> None:
 
 
 def test_without_a_gpu_none_is_seen(tmp_path: Path) -> None:
-    assert " CUDA_VISIBLE_DEVICES=\n" in stage_script(job(tmp_path), ["true"], SlurmOptions())
-    assert "CUDA" not in stage_script(job(tmp_path, gpu=1), ["true"], SlurmOptions())
+    assert " CUDA_VISIBLE_DEVICES=\n" in stage_script(job(tmp_path), "true", SlurmOptions())
+    assert "CUDA" not in stage_script(job(tmp_path, gpu=1), "true", SlurmOptions())
 
 
 @pytest.mark.parametrize(
