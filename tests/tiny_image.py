@@ -43,10 +43,11 @@ def _archive() -> bytes:
             member = tarfile.TarInfo(name)
             member.type, member.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(member)
-        for program in ("bash", "sort", "tr"):
-            tar.add(Path(str(shutil.which(program))).resolve(), f"bin/{program}")
-            for library in re.findall(r"/\S+", subprocess.run(["ldd", str(shutil.which(program))], capture_output=True, text=True).stdout):
-                tar.add(Path(library).resolve(), library.lstrip("/"))
+        programs = [str(shutil.which(program)) for program in ("bash", "sort", "tr")]
+        needed = subprocess.run(["ldd", *programs], capture_output=True, text=True).stdout
+        for path in sorted({*programs, *re.findall(r"/\S+(?= \(0x)", needed)}):
+            tar.add(Path(path).resolve(), f"bin/{Path(path).name}" if path in programs else path.lstrip("/"))
+        tar.add("/bin/bash", "bin/sh")
         for name, text in {**dict.fromkeys(FILES, ""), "stand-in": STAND_IN}.items():
             member = tarfile.TarInfo(name)
             member.size = len(text)
