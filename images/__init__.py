@@ -30,6 +30,10 @@ class Image:
         """The full reference, `gpatlas-gpu:0a1b2c3d4e5f`."""
         return f"{self.repository}:{self.version}"
 
+    def exported(self, format: str) -> str:
+        """What the image is called where it is run without Docker: a folder for Charliecloud, a file for Apptainer."""
+        return f"{self.repository}-{self.version}" + (".sif" if format == "apptainer" else "")
+
     @cached_property
     def version(self) -> str:
         """Hash of the whole definition: the same files, the same version, wherever and whenever."""

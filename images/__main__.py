@@ -1,6 +1,7 @@
-"""`python -m images build | tag | list | check`."""
+"""`python -m images build | export | tag | list | check`."""
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from docker.models.images import Image as EngineImage
 
 from images import IMAGES, Image
 from images.engine import LABEL, Builder, engine, find
+from images.export import Format, export
 
 NEEDED = ("gpu", "r")
 
@@ -71,6 +73,27 @@ def _ensure_source(builder: Builder, image: Image) -> None:
             f"{image.tag} is missing: CRAN does not give AlphaSimR's source, see above. "
             f"Put {archive.name} into {archive.parent.name}/, then: python -m images build r"
         )
+
+
+@main.command("export")
+@click.argument("names", nargs=-1, type=click.Choice(list(IMAGES)))
+@click.option("--format", "format_", type=click.Choice(["charliecloud", "apptainer"]), required=True, help="What is to run them.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for them.",
+)
+def export_images(names: tuple[str, ...], format_: Format, folder: Path) -> None:
+    """Write the images NAMES, which are built, for nodes without Docker; without names gpu."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with engine() as client:
+        for image in (IMAGES[name] for name in names or NEEDED[:1]):
+            if (present := find(client, image)[0]) is None:
+                raise click.ClickException(f"{image.tag} is not there: python -m images build {image.name}")
+            left = export(client, present, image, format_, folder.absolute())
+            click.echo(f"{folder / image.exported(format_)}" + (f": finish it where {left[0]} is: {shlex.join(left)}" if left else ""))
 
 
 @main.command()

@@ -6,8 +6,6 @@ across a fork mixes up the answers to different processes.
 """
 
 import codecs
-import csv
-import io
 import itertools
 import os
 import shlex
@@ -26,7 +24,7 @@ from docker.types import DeviceRequest, LogConfig, Mount
 
 from gpatlas.stages import Stage
 from images import IMAGES
-from pipeline.runners import Job, OnLine, OnThisMachine, Outcome, RunnerError
+from pipeline.runners import Job, OnLine, OnThisMachine, Outcome, RunnerError, csv_fields, shown_read_only
 from pipeline.session import Session, session
 
 LABEL = "gpatlas."
@@ -50,7 +48,11 @@ class DockerRunner(OnThisMachine):
             raise RunnerError(str(error)) from None
 
     def command(self, job: Job) -> str:
-        mounts = [word for path, there in _read_only(job) for word in ("--mount", _csv(f"source={path}", f"target={there}", "readonly"))]
+        mounts = [
+            word
+            for path, there in shown_read_only(job)
+            for word in ("--mount", csv_fields("type=bind", f"source={path}", f"target={there}", "readonly"))
+        ]
         words = shlex.join([*mounts, IMAGES[job.stage.image].tag, *job.arguments])
         out = r'--mount "type=bind,\"source=$PWD\",target=/out" --workdir /out'
         return f'docker run --rm --user "$(id -u):$(id -g)" {SHUT_IN} {out} {words}'
@@ -90,7 +92,7 @@ class DockerRunner(OnThisMachine):
 def container_options(job: Job, user: str) -> dict[str, Any]:
     """How the container of a job is made: what it may see and use."""
     memory = job.needs.memory_gb * 10**9
-    mounts = [Mount(there, path, "bind", read_only=True) for path, there in _read_only(job)]
+    mounts = [Mount(there, path, "bind", read_only=True) for path, there in shown_read_only(job)]
     return {
         "command": list(job.arguments),
         "user": user,
@@ -110,25 +112,6 @@ def container_options(job: Job, user: str) -> dict[str, Any]:
         "labels": {LABEL + name: value for name, value in {**job.labels, "run": str(session()), "folder": str(job.folder)}.items()},
         "log_config": LogConfig(type=LogConfig.types.JSON, config={"max-size": "64m"}),
     }
-
-
-def _read_only(job: Job) -> list[tuple[str, str]]:
-    """What the container sees beside its own folder, and where: what the job reads, and the files that links in its sources name."""
-    binds = {str(path): str(path) for path in job.reads}
-    sources = [path for path in job.reads if path.is_dir() and not job.folder.is_relative_to(path)]
-    for link in (Path(root) / name for source in sources for root, _, names in os.walk(source) for name in names):
-        if link.is_symlink() and link.exists():
-            named = os.path.normpath(link.parent.resolve() / link.readlink())
-            if not any(Path(named).is_relative_to(path) for path in job.reads):
-                binds[named] = str(link.resolve())
-    return [(path, there) for there, path in binds.items()]
-
-
-def _csv(*fields: str) -> str:
-    """The value of docker's --mount, where a path may hold commas and quotes."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(["type=bind", *fields])
-    return text.getvalue()
 
 
 def _let_group_read(results: Path) -> None:

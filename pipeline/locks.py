@@ -31,6 +31,18 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def locked_at_once(path: Path) -> Iterator[bool]:
+    """Hold the file, which is on a disk of this machine, for the block; False, at once, where another process has it."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def _locked_by_kernel(path: Path, held: ExitStack) -> bool:
     """Lock the file until `held` is closed, which also removes it; False where the file system has no locks.
 

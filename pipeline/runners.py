@@ -1,6 +1,8 @@
 """How a stage's command is run. A runner is one class and one line in RUNNERS."""
 
+import csv
 import ctypes
+import io
 import os
 import shlex
 import signal
@@ -157,6 +159,25 @@ def local_command(job: Job) -> list[str]:
     """The words that run the job in the driver's own environment."""
     program = ["Rscript", "--vanilla", str(SIMULATE_R)] if job.stage.image == "r" else [sys.executable, "-m", "gpatlas"]
     return [*program, *job.arguments]
+
+
+def shown_read_only(job: Job) -> list[tuple[str, str]]:
+    """What a container sees beside its own folder, and where: what the job reads, and the files that links in its sources name."""
+    binds = {str(path): str(path) for path in job.reads}
+    sources = [path for path in job.reads if path.is_dir() and not job.folder.is_relative_to(path)]
+    for link in (Path(root) / name for source in sources for root, _, names in os.walk(source) for name in names):
+        if link.is_symlink() and link.exists():
+            named = os.path.normpath(link.parent.resolve() / link.readlink())
+            if not any(Path(named).is_relative_to(path) for path in job.reads):
+                binds[named] = str(link.resolve())
+    return [(path, there) for there, path in binds.items()]
+
+
+def csv_fields(*fields: str) -> str:
+    """The value of a container tool's --mount, where a path may hold commas and quotes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(fields)
+    return text.getvalue()
 
 
 @cache

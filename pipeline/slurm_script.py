@@ -3,30 +3,38 @@
 import math
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from gpatlas.needs import Needs
 from pipeline.runners import PROJECT, Job
+from pipeline.slurm import Ended
 from pipeline.slurm_options import SlurmOptions
 from pipeline.store import LOG
 
 LEAST_MINUTES = 10
 FILES = "job-"  # what the names begin with of a job's own files in the stage's folder
-# The folder may be of an attempt that was cut short. What was written is listed at the end: on another host it may appear late.
-SCRIPT = """#!/bin/bash
-cd {folder} || exit 1
+EXIT_UNWRITTEN = 74
+# A controller that was killed may have forgotten a job that still runs. The folder may be of an attempt that was cut short. What was
+# written is listed at the end: on another host it may appear late. The log is the driver's.
+STAGE = """cd {folder} || exit 1
+exec 9> {prefix}lock && flock 9
 {prologue}
 find . -mindepth 1 -maxdepth 1 {kept} -exec rm -rf {{}} +
 export PYTHONPATH={path}{gpu}
 started=$EPOCHREALTIME
 {command}
 code=$?
-{{ echo "$code $started $EPOCHREALTIME"; find . -type f ! -name '*.end*' -printf '%s %P\\n'; }} > {prefix}$SLURM_JOB_ID.end.aside
-mv {prefix}$SLURM_JOB_ID.end.aside {prefix}$SLURM_JOB_ID.end
+{{ echo "$code $started $EPOCHREALTIME ${{stages:-1}} $SLURMD_NODENAME" &&
+    find . -type f ! -name {log} ! -name '{prefix}lock' ! -name '*.end*' -printf '%s %P\\n'
+}} > {prefix}$SLURM_JOB_ID.end.aside && mv {prefix}$SLURM_JOB_ID.end.aside {prefix}$SLURM_JOB_ID.end || exit {unwritten}
 exit $code
+"""
+# A job that Slurm has started again, on another node, goes on where it was.
+SHARED = """[ -e {own}.end ] || (
+{stage}) >> {own}.log 2>&1
 """
 
 
@@ -38,34 +46,49 @@ def resources(needs: Needs, options: SlurmOptions) -> list[str]:
     return ["--nodes=1", "--ntasks=1", f"--cpus-per-task={needs.cpu}", memory, f"--time={needs.minutes}", *said, *options.flags]
 
 
-def flags(job: Job, needs: Needs, options: SlurmOptions, comment: str) -> list[str]:
-    """Slurm itself keeps two jobs of one stage from running at once, should one be submitted twice: both have the key for their name."""
-    own = [f"--job-name={job.labels['key']}", f"--comment={comment}", "--dependency=singleton", "--requeue"]
-    files = [f"--chdir={job.folder}", f"--output={FILES}%j.log", "--open-mode=append"]
-    return [*own, *files, *resources(needs, options)]
+def flags(name: str, comment: str, folder: Path, log: str, needs: Needs, options: SlurmOptions) -> list[str]:
+    """Slurm itself keeps two jobs of one name, which is a stage's key, from running at once, should one be submitted twice."""
+    own = [f"--job-name={name}", f"--comment={comment}", "--dependency=singleton", "--requeue"]
+    return [*own, f"--chdir={folder}", f"--output={log}", "--open-mode=append", *resources(needs, options)]
 
 
-def script(job: Job, command: Sequence[str], options: SlurmOptions) -> str:
-    """What the job runs, in bash."""
+def stage_script(job: Job, command: str, options: SlurmOptions) -> str:
+    """What runs a stage on a node, in bash, as the command is."""
     prepared = [Path(word).name for flag, word in pairwise(job.arguments) if flag != "--out" and Path(word).parent == job.folder]
-    return SCRIPT.format(
+    return STAGE.format(
         folder=shlex.quote(str(job.folder)),
         prologue=options.prologue,
         kept=" ".join(f"! -name {shlex.quote(name)}" for name in (LOG, f"{FILES}*", *prepared)),
         path=shlex.quote(os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH", "")]))),
         gpu="" if job.needs.gpu else " CUDA_VISIBLE_DEVICES=",
-        command=shlex.join(command),
+        command=command,
         prefix=FILES,
+        log=LOG,
+        unwritten=EXIT_UNWRITTEN,
+    )
+
+
+def shared_script(stages: Mapping[Path, str]) -> str:
+    """Runs the stages, by their folders, one after the other, whatever becomes of each; each has its own log and its own last words."""
+    return f"stages={len(stages)}\n" + "".join(
+        SHARED.format(own=f"{shlex.quote(str(folder))}/{FILES}$SLURM_JOB_ID", stage=text) for folder, text in stages.items()
     )
 
 
 @dataclass(frozen=True)
 class Ending:
-    """What the script wrote last: the command's exit code, its seconds, and the size of every file by name."""
+    """What the script wrote last: the command's exit code, its seconds, how many `stages` its job has, the node, and every file's size."""
 
     exit_code: int
     seconds: float
+    stages: int
+    node: str
     sizes: dict[str, int]
+
+    def by_itself(self, job_id: str) -> Ended:
+        """How the stage ended, of a job with several."""
+        state = "FAILED" if self.exit_code else "COMPLETED"
+        return Ended(job_id, state, "", self.exit_code, 0, round(self.seconds), self.node, None)
 
     def is_visible(self, folder: Path) -> bool:
         """Whether all files are here, whole."""
@@ -79,9 +102,15 @@ def ending(folder: Path, job_id: str) -> Ending | None:
         first, *files = (folder / f"{FILES}{job_id}.end").read_text().splitlines()
     except (FileNotFoundError, ValueError):
         return None
-    code, started, ended = first.replace(",", ".").split()
+    code, started, ended, stages, *node = first.replace(",", ".").split()
     sizes = {name: int(size) for size, name in (line.split(" ", 1) for line in files)}
-    return Ending(int(code), float(ended) - float(started), sizes)
+    return Ending(int(code), float(ended) - float(started), int(stages), "".join(node), sizes)
+
+
+def finished(folder: Path) -> list[str]:
+    """Ids of the jobs, the latest first, by which the stage has ended well in this folder, and whose files are all here."""
+    ids = sorted((path.stem.removeprefix(FILES) for path in folder.glob(f"{FILES}*.end")), key=int, reverse=True)
+    return [job_id for job_id in ids if (end := ending(folder, job_id)) and not end.exit_code and end.is_visible(folder)]
 
 
 class Tail:

@@ -56,8 +56,11 @@ MpiDefault=none
 GresTypes=gpu
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={node1_port} CPUs=4 RealMemory=16000 Gres=gpu:1
 NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={node2_port} CPUs=4 RealMemory=16000
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 PartitionName=other Nodes=node2 MaxTime=60 State=UP
+PartitionName=urgent Nodes=ALL PriorityTier=2 State=UP
 """
 SLURMDBD_CONF = """
 DbdHost={host}

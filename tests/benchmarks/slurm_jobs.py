@@ -24,13 +24,15 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--stages", type=int, default=500)
     arguments.add_argument("--workers", type=int, default=64)
+    arguments.add_argument("--stages-per-job", type=int, default=20)
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder, Cluster(Path(folder) / "slurm") as cluster:
         ideal = options.stages / SLOTS
         bare = array(cluster, options.stages)
         print(f"sbatch --array of {options.stages} jobs of 1 s on {SLOTS} cores: {bare:.1f} s, ideal {ideal:.1f} s", flush=True)
-        seconds, memory, processes = driven(cluster, Path(folder), options.stages, options.workers)
-        print(f"runner slurm, {options.workers} workers: {seconds:.1f} s; at most {memory:.0f} MB in {processes} processes")
+        seconds, memory, processes = driven(cluster, Path(folder), options.stages, options.workers, options.stages_per_job)
+        how = f"{options.workers} workers, up to {options.stages_per_job} stages a job"
+        print(f"runner slurm, {how}: {seconds:.1f} s; at most {memory:.0f} MB in {processes} processes")
         print(f"a stage costs {(seconds - bare) / options.stages:.3f} s more than a bare job")
 
 
@@ -42,14 +44,14 @@ def array(cluster: Cluster, n: int) -> float:
     return time.monotonic() - started
 
 
-def driven(cluster: Cluster, folder: Path, n: int, workers: int) -> tuple[float, float, int]:
+def driven(cluster: Cluster, folder: Path, n: int, workers: int, stages_per_job: int) -> tuple[float, float, int]:
     """Seconds of n stages by the driver, and two that collect and report; its peak memory in MB (shared pages once), and its processes."""
     scaling = {
         "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
         "grid": [{"n_individuals": 200, "n_qtl": 10, "replicates": n // 2}],
         "models": {"ridge": None},
     }
-    slurm = {"prologue": STAND_IN, "seconds_between_polls": 2}
+    slurm = {"prologue": STAND_IN, "seconds_between_polls": 2, "stages_per_job": stages_per_job}
     config = write_study(
         folder / "study.yaml", {"protocol": "holdout", "memory_gb": 1, "slurm": slurm, "experiments": {"scaling": scaling}}
     )

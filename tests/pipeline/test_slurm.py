@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pandas as pd
 import pytest
 import yaml
 from conftest import unavailable
 from drivers import ENVIRONMENT, LOCAL, PROJECT, run, start, table, undisturbed_table, wait_for, write_study
 from slurm_cluster import Cluster, missing_programs
+from tiny_image import exported_tiny_image
+
+from images import IMAGES
 
 ON_SLURM = (*LOCAL, "--runner", "slurm", "--workers", "8")
 SECONDS = 200  # that a disturbed run may take on a busy machine
@@ -47,9 +51,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The study's table, from the local runner."""
-    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), STUDY)
+def tiny_images(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images for Charliecloud, in which a tiny one has the place of ours."""
+    if shutil.which("ch-run") is None:
+        unavailable("no Charliecloud: apt-get install charliecloud")
+    return exported_tiny_image(engine, tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study's results, from the local runner."""
+    folder = tmp_path_factory.mktemp("local")
+    undisturbed_table(folder, STUDY)
+    return folder / "results"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local: Path) -> pd.DataFrame:
+    return table(local, "study")
 
 
 class Study:
@@ -60,25 +79,42 @@ class Study:
 
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.folder, self.cluster, self.results = folder, cluster, folder / "results"
-        self.config = self.write("study.yaml")
+        self.config = self.write()
 
-    def write(self, name: str, held: str = "", prologue: str = "", real: str = "*/@(simulate|ridge|results)-*", **slurm: Any) -> Path:
+    def write(
+        self,
+        name: str = "study.yaml",
+        held: str = "",
+        prologue: str = "",
+        real: str = "*/@(simulate|ridge|results)-*",
+        content: dict[str, Any] = STUDY,
+        **slurm: Any,
+    ) -> Path:
         lines = [f'echo "$SLURM_JOB_ID $SLURMD_NODENAME $PWD" >> {self.folder}/starts']
         lines += ["shopt -s extglob", f"case $PWD in {real}) ;; *) {STAND_IN};; esac"]
         if held:
             lines.append(f"case $PWD in */{held}-*) until [ -e {self.folder}/go ]; do sleep 0.1; done;; esac")
-        options = {"seconds_between_polls": 1, "prologue": "\n".join([*lines, prologue]), **slurm}
-        return write_study(self.folder / name, {**STUDY, "slurm": options})
+        options = {"seconds_between_polls": 1, "stages_per_job": 1, "prologue": "\n".join([*lines, prologue]), **slurm}
+        return write_study(self.folder / name, {**content, "slurm": options})
 
     def start(self, **options: Any) -> "subprocess.Popen[str]":
         return start(self.config, self.results, *ON_SLURM, env=self.environment, **options)
+
+    def put_before(self, program: str, script: str) -> None:
+        """A program of bash in place of one of Slurm's, which it reaches as `$real`."""
+        (self.folder / "bin").mkdir(exist_ok=True)
+        (self.folder / "bin" / program).write_text(f"#!/bin/bash\nreal={shutil.which(program)}\n{script}\n")
+        (self.folder / "bin" / program).chmod(0o755)
 
     def run(self, config: Path | None = None) -> tuple[int, str]:
         return run(config or self.config, self.results, *ON_SLURM, env=self.environment)
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**self.cluster.environment, **ENVIRONMENT, "SLURM_CONF": self.cluster.environment["SLURM_CONF"]}
+        return {**self.cluster.environment, **ENVIRONMENT, "SLURM_CONF": self.cluster.environment["SLURM_CONF"], **self._path()}
+
+    def _path(self) -> dict[str, str]:
+        return {"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
 
     def starts(self, stage: str) -> list[tuple[str, str]]:
         """(job, node) of every start of the stage."""
@@ -109,36 +145,40 @@ def study(tmp_path: Path, cluster: Cluster) -> Iterator[Study]:
 
 
 @pytest.fixture
-def held(study: Study) -> Study:
-    """The study whose ridge regression waits until it is told to go."""
-    study.config = study.write("study.yaml", "ridge")
+def held(study: Study, local: Path) -> Study:
+    """The study whose population is there, and whose ridge regression waits until it is told to go."""
+    (there,) = local.glob("store/*/*/simulate-*")
+    shutil.copytree(there, study.results / there.relative_to(local))
+    study.config = study.write(held="ridge")
     return study
 
 
 @pytest.fixture
 def sham(study: Study) -> Study:
     """The same without a stage that computes anything."""
-    study.config = study.write("study.yaml", "ridge", real="none")
+    study.config = study.write(held="ridge", real="none")
     return study
 
 
 def test_tables_are_the_local_runner_s_to_the_last_bit(study: Study, tmp_path: Path) -> None:
+    """Of a config as it stands, whose short stages share jobs."""
     config, flags = PROJECT / "configs" / "test.yaml", ("--experiments", "pleiotropy")
     code, output = run(config, study.results, *ON_SLURM, *flags, env=study.environment)
     assert code == 0, output
     assert run(config, tmp_path / "local", *LOCAL, *flags)[0] == 0
     pd.testing.assert_frame_equal(table(study.results, "test-pleiotropy"), table(tmp_path / "local", "test-pleiotropy"), check_exact=True)
-    provenances = [json.loads(path.read_text()) for path in study.results.glob("store/*/*/*/provenance.json")]
-    assert len(provenances) == 13
-    assert len({provenance["slurm"]["job"] for provenance in provenances}) == 13
-    assert {provenance["slurm"]["node"] for provenance in provenances} <= {"node1", "node2"}
-    assert all(provenance["slurm"]["elapsed_seconds"] >= 0 for provenance in provenances)
-    assert any(provenance["slurm"]["peak_memory_mb"] for provenance in provenances)
+    facts = [json.loads(path.read_text())["slurm"] for path in study.results.glob("store/*/*/*/provenance.json")]
+    assert len(facts) == 13
+    assert {fact["node"] for fact in facts} <= {"node1", "node2"}
+    assert all(fact["elapsed_seconds"] >= 0 and not fact["earlier_jobs"] for fact in facts)
+    of_job = {fact["job"]: [other["stages"] for other in facts if other["job"] == fact["job"]] for fact in facts}
+    assert all(set(stages) == {len(stages)} for stages in of_job.values())
+    assert len(of_job) < 13
     assert not list(study.results.rglob("job-*"))
 
 
-def test_results_of_the_local_runner_are_reused(study: Study) -> None:
-    assert run(study.config, study.results)[0] == 0
+def test_results_of_the_local_runner_are_reused(study: Study, local: Path) -> None:
+    shutil.copytree(local, study.results)
     shutil.rmtree(study.results / "store" / "collected")
     code, output = study.run()
     assert code == 0, output
@@ -177,16 +217,47 @@ def test_a_killed_driver_s_job_that_nobody_wants_is_cancelled(sham: Study) -> No
     assert "CANCELLED" in sham.cluster.client("sacct", "--noheader", "--jobs", job, "--format=State%20")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_driver_cancels_its_jobs(sham: Study, number: signal.Signals) -> None:
-    driver = sham.start()
-    sham.wait_for_start("ridge")
-    driver.send_signal(number)
-    code, output = sham.end(driver)
-    assert code == 130, output
-    assert not sham.cluster.queue()
+def test_a_stopped_driver_cancels_its_jobs(sham: Study) -> None:
+    for n, number in enumerate((signal.SIGTERM, signal.SIGINT), 1):
+        driver = sham.start()
+        sham.wait_for_start("ridge", n)
+        driver.send_signal(number)
+        code, output = sham.end(driver)
+        assert code == 130, output
+        assert not sham.cluster.queue()
     sham.go()
     assert sham.run()[0] == 0
+
+
+def test_a_killed_driver_s_shared_job_is_adopted(study: Study) -> None:
+    """By the task of every stage in it."""
+    grid = {"grid": [{"n_individuals": 200, "n_qtl": 10, "replicates": 3}]}
+    content = {**STUDY, "experiments": {"scaling": {**STUDY["experiments"]["scaling"], **grid}}}
+    study.config = study.write(held="simulate", real="none", content=content, stages_per_job=3)
+    driver = study.start()
+    job, _ = study.wait_for_start("simulate")
+    driver.kill()
+    driver.communicate()
+    second = study.start()
+    wait_for(lambda: _log(study, "simulate").count(f"job {job} is running") == 3, SECONDS)
+    study.go()
+    code, output = study.end(second)
+    assert code == 0, output
+    assert {found for found, _ in study.starts("simulate")} == {job}
+    assert len(study.starts("simulate")) == 3
+    assert len({found for found, _ in study.starts("ridge")}) == 1
+
+
+def test_a_killed_task_that_asks_for_all_is_replaced(sham: Study) -> None:
+    sham.put_before("squeue", f'echo $PPID > {sham.folder}/asking; exec $real "$@"')
+    driver = sham.start()
+    sham.wait_for_start("ridge")
+    (sham.folder / "asking").unlink()
+    os.kill(int(wait_for(lambda: (sham.folder / "asking").exists() and (sham.folder / "asking").read_text())), signal.SIGKILL)
+    sham.go()
+    code, output = sham.end(driver)
+    assert code == 0, output
+    assert {len(sham.starts(stage)) for stage in ("simulate", "ridge", "results", "report")} == {1}
 
 
 def test_a_job_cancelled_by_hand_is_said_and_not_tried_again(sham: Study) -> None:
@@ -203,12 +274,13 @@ def test_a_job_cancelled_by_hand_is_said_and_not_tried_again(sham: Study) -> Non
 
 def test_a_job_over_its_memory_gets_more(study: Study, undisturbed: pd.DataFrame) -> None:
     greedy = f'[ "$SLURM_MEM_PER_NODE" -gt 1000 ] || {sys.executable} -c "import time; x = bytes(3) * 10**9; time.sleep(5)"'
-    study.config = study.write("study.yaml", prologue=f"case $PWD in */ridge-*) {greedy};; esac")
+    study.config = study.write(prologue=f"case $PWD in */ridge-*) {greedy};; esac")
     code, output = study.run()
     assert code == 0, output
     assert len(study.starts("ridge")) == 2
     slurm = study.provenance("ridge")["slurm"]
     assert slurm["granted"]["memory_gb"] == 2
+    assert slurm["stages"] == 1
     assert re.fullmatch(r"job \d+ on node\d ran out of memory at its limit of 1 GB", slurm["earlier_jobs"][0])
     pd.testing.assert_frame_equal(table(study.results, "study"), undisturbed, check_exact=True)
 
@@ -240,12 +312,12 @@ def test_a_controller_that_is_away_is_waited_for(held: Study, undisturbed: pd.Da
     held.cluster.start("slurmctld")
     code, output = held.end(driver)
     assert code == 0, output
-    assert {len(held.starts(stage)) for stage in ("simulate", "ridge", "results", "report")} == {1}
+    assert {len(held.starts(stage)) for stage in ("ridge", "results", "report")} == {1}
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
 
 
 def test_a_controller_that_is_away_is_waited_for_by_what_is_to_be_submitted(study: Study) -> None:
-    study.config = study.write("study.yaml", real="none")
+    study.config = study.write(real="none")
     study.cluster.kill("slurmctld", signal.SIGTERM)
     driver = study.start(stderr=subprocess.PIPE)
     assert driver.stderr is not None
@@ -271,13 +343,89 @@ def test_a_lost_node_s_job_goes_to_another(held: Study, undisturbed: pd.DataFram
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
 
 
+def test_a_preempted_job_runs_again(held: Study, undisturbed: pd.DataFrame) -> None:
+    driver = held.start()
+    job, node = held.wait_for_start("ridge")
+    urgent = held.cluster.client("sbatch", "--parsable", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--wrap=sleep 1")
+    again, _ = held.wait_for_start("ridge", 2)
+    assert "COMPLETED" in held.cluster.client("sacct", "--noheader", "--jobs", urgent.strip(), "--format=State%20")
+    held.go()
+    code, output = held.end(driver)
+    assert code == 0, output
+    assert again == job
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_a_killed_controller_is_waited_for(held: Study, undisturbed: pd.DataFrame) -> None:
+    """While a job runs that it has on its disk, and right after it took one, before it answered."""
+    kill = f"kill -9 {held.cluster.processes['slurmctld'].pid}"
+    held.put_before(
+        "sbatch",
+        f"""
+        if [[ " $* " == */results-* && ! -e {held.folder}/killed ]]
+            then $real "$@"; {kill}; touch {held.folder}/killed; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1
+            else exec $real "$@"
+        fi""",
+    )
+    driver = held.start()
+    held.wait_for_start("ridge")
+    held.go()
+    wait_for((held.folder / "killed").exists, SECONDS)
+    held.cluster.processes["slurmctld"].wait()
+    held.cluster.start("slurmctld")
+    code, output = held.end(driver)
+    assert code == 0, output
+    assert {len(held.starts(stage)) for stage in ("ridge", "report")} == {1}
+    assert (
+        len(held.starts("results")) <= 2
+    )  # what a controller forgets that has taken it may have started; the script's lock keeps them apart
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_stages_run_in_containers_without_a_daemon(study: Study, tiny_images: Path) -> None:
+    """A tiny image stands in: its entry point says what it sees. Its stages share a job."""
+    study.config = study.write(real="*", container="charliecloud", images=str(tiny_images), stages_per_job=20)
+    code, output = study.run()
+    assert code == 0, output
+    assert study.provenance("ridge")["image"] == str(tiny_images / IMAGES["gpu"].exported("charliecloud"))
+    assert study.provenance("ridge")["ingredients"]["environment"] == {"image": IMAGES["gpu"].environment}
+    log = _log(study, "ridge")
+    assert re.search(r"^sees bin ch dev etc lib.*, of variables A CH_RUNNING ", log, re.MULTILINE)
+    assert "Read-only file system" in log
+
+
+@pytest.fixture
+def small_disk(study: Study) -> Iterator[None]:
+    """The results are on a file system of 4 MB."""
+    study.results.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", study.results], capture_output=True, text=True)
+    if mount.returncode:
+        unavailable(f"no file system can be mounted: {mount.stderr}")
+    yield
+    subprocess.run(["umount", study.results], check=True)
+
+
+def test_a_full_disk_is_named_and_room_mends_it(study: Study, small_disk: None, undisturbed: pd.DataFrame) -> None:
+    ballast = study.results / "ballast"
+    fill = f"case $PWD in */ridge-*) [ -e {study.folder}/go ] || head -c 10M /dev/zero > {ballast};; esac"
+    study.config = study.write(prologue=fill)
+    code, output = study.run()
+    assert code == 1
+    assert "No space left on device" in output
+    study.go()
+    ballast.unlink()
+    code, output = study.run()
+    assert code == 0, output
+    pd.testing.assert_frame_equal(table(study.results, "study"), undisturbed, check_exact=True)
+
+
 def test_two_hosts_share_a_store(held: Study, undisturbed: pd.DataFrame) -> None:
     drivers = [held.start(before=before) for before in ((), ("unshare", "--uts", "sh", "-c", 'hostname other; exec "$@"', "sh"))]
     held.wait_for_start("ridge")
     held.go()
     outputs = [held.end(driver) for driver in drivers]
     assert [code for code, _ in outputs] == [0, 0], outputs
-    assert {len(held.starts(stage)) for stage in ("simulate", "ridge", "results")} == {1}
+    assert {len(held.starts(stage)) for stage in ("ridge", "results")} == {1}
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
 
 

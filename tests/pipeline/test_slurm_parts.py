@@ -1,26 +1,35 @@
 """The Slurm runner without a cluster: what it asks of Slurm, what it makes of the answers, and what of their absence."""
 
+import fcntl
+import multiprocessing
 import os
 import shlex
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from drivers import wait_for
 
 from gpatlas.needs import Needs
 from gpatlas.stages import STAGES
-from pipeline import slurm, slurm_poller, slurm_runner
-from pipeline.runners import Job, RunnerError
+from pipeline import slurm, slurm_board, slurm_runner, slurm_submit
+from pipeline.runners import Job
+from pipeline.session import Session, session
 from pipeline.slurm import LOST, Ended, NoAnswer, NoRoom, Queued, Refused
 from pipeline.slurm_attempts import MOST_LOSSES, Attempts
-from pipeline.slurm_options import SlurmOptions
-from pipeline.slurm_poller import Board, Poller
+from pipeline.slurm_board import Board
+from pipeline.slurm_options import MOST_STAGES_PER_JOB, SlurmOptions
 from pipeline.slurm_runner import SlurmRunner
-from pipeline.slurm_script import Ending, ending, flags, resources, script
+from pipeline.slurm_script import Ending, ending, finished, flags, resources, shared_script, stage_script
+from pipeline.slurm_submit import Pool, Request, comment_of, submitted
+
+DEAD = Session("h", "b", 1, "2")
 
 
 def ended(state: str, exit_code: int = 0, signal: int = 0, by: str = "") -> Ended:
@@ -31,6 +40,10 @@ def job(folder: Path, **needs: int) -> Job:
     arguments = ("collect", "--manifest", str(folder / "manifest.json"), "--out", str(folder / "table.csv"))
     granted = Needs(**{"cpu": 1, "memory_gb": 1, "gpu": 0, "minutes": 10, **needs})
     return Job(STAGES["collect"], arguments, folder, (), granted, {"task": "a b", "key": "0123"})
+
+
+def request(folder: Path, script: str = "true\n", cpu: int = 1, memory_gb: int = 1) -> Request:
+    return Request(folder, f"key-of-{folder.name}", Needs(cpu, memory_gb, 0, 10), script)
 
 
 def fake(monkeypatch: pytest.MonkeyPatch, folder: Path, **programs: str) -> None:
@@ -51,7 +64,7 @@ def test_needs_become_flags() -> None:
 
 
 def test_a_job_has_the_key_for_its_name_and_the_run_for_its_comment(tmp_path: Path) -> None:
-    found = flags(job(tmp_path), Needs(1, 1, 0, 10), SlurmOptions(), "gpatlas host/boot/1/2")
+    found = flags("0123", "gpatlas host/boot/1/2", tmp_path, "job-%j.log", Needs(1, 1, 0, 10), SlurmOptions())
     assert {"--job-name=0123", "--comment=gpatlas host/boot/1/2", "--dependency=singleton", f"--chdir={tmp_path}"} <= set(found)
 
 
@@ -72,19 +85,60 @@ def test_the_script_clears_what_an_earlier_attempt_left_and_lists_what_it_wrote(
     for name in ("log.txt", "manifest.json", "table.csv", ".table.csv.aside", "job-6.log"):
         (folder / name).write_text("earlier")
     command = ["sh", "-c", "pwd; cat manifest.json > table.csv; exit 3"]
-    text = script(job(folder), command, SlurmOptions(prologue="export MARK=1"))
+    text = stage_script(job(folder), shlex.join(command), SlurmOptions(prologue="export MARK=1"))
     done = subprocess.run(["bash", "-s"], input=text, env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (3, f"{folder}\n", "")
     end = ending(folder, "7")
     assert end is not None
-    assert (end.exit_code, end.sizes) == (3, {"log.txt": 7, "manifest.json": 7, "table.csv": 7, "job-6.log": 7})
+    assert (end.exit_code, end.sizes) == (3, {"manifest.json": 7, "table.csv": 7, "job-6.log": 7})
     assert 0 <= end.seconds < 60
     assert not (folder / "inner").exists()
     assert not (folder / ".table.csv.aside").exists()
 
 
+def test_stages_that_share_a_job_each_have_their_own_log_and_end(tmp_path: Path) -> None:
+    """One fails, one's folder is gone; started again, on another node, the job runs what has not ended."""
+    names = ("good", "bad", "gone")
+    commands = {tmp_path / name: ["sh", "-c", f"echo {name}; echo {name} >> {tmp_path}/ran; exit {3 * (name == 'bad')}"] for name in names}
+    (tmp_path / "good").mkdir()
+    (tmp_path / "bad").mkdir()
+    text = shared_script({folder: stage_script(job(folder), shlex.join(command), SlurmOptions()) for folder, command in commands.items()})
+    environment = {**os.environ, "SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node1"}
+    for late in ("", "gone"):
+        if late:
+            (tmp_path / late).mkdir()
+        subprocess.run(["bash", "-s"], input=text, env=environment, text=True, capture_output=True)
+    assert (tmp_path / "ran").read_text().split() == ["good", "bad", "gone"]
+    ends = [ending(tmp_path / name, "7") for name in names]
+    assert [(end.exit_code, end.stages, end.node, end.sizes) for end in ends if end] == [
+        (0, 3, "node1", {"job-7.log": 5}),
+        (3, 3, "node1", {"job-7.log": 4}),
+        (0, 3, "node1", {"job-7.log": 5}),
+    ]
+    assert (tmp_path / "bad" / "job-7.log").read_text() == "bad\n"
+    assert (finished(tmp_path / "good"), finished(tmp_path / "bad")) == (["7"], [])
+
+
+def test_a_job_that_a_controller_forgot_is_not_joined_by_a_second(tmp_path: Path) -> None:
+    text = stage_script(job(tmp_path), "touch ran", SlurmOptions())
+    with (tmp_path / "job-lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second = subprocess.Popen(["bash", "-c", text], env={**os.environ, "SLURM_JOB_ID": "8"})
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(0.3)
+        assert not (tmp_path / "ran").exists()
+    assert second.wait(60) == 0
+    assert (tmp_path / "ran").exists()
+
+
+def test_a_script_that_cannot_write_its_last_words_ends_with_a_code_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "job-7.end.aside").mkdir()
+    text = stage_script(job(tmp_path), "true", SlurmOptions())
+    assert subprocess.run(["bash", "-c", text], env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True).returncode == 74
+
+
 def test_a_folder_that_is_gone_ends_the_script(tmp_path: Path) -> None:
-    text = script(job(tmp_path / "gone"), ["touch", str(tmp_path / "ran")], SlurmOptions())
+    text = stage_script(job(tmp_path / "gone"), f"touch {tmp_path}/ran", SlurmOptions())
     assert (
         subprocess.run(["bash", "-s"], input=text, env={**os.environ, "SLURM_JOB_ID": "7"}, capture_output=True, text=True).returncode == 1
     )
@@ -92,8 +146,8 @@ def test_a_folder_that_is_gone_ends_the_script(tmp_path: Path) -> None:
 
 
 def test_without_a_gpu_none_is_seen(tmp_path: Path) -> None:
-    assert " CUDA_VISIBLE_DEVICES=\n" in script(job(tmp_path), ["true"], SlurmOptions())
-    assert "CUDA" not in script(job(tmp_path, gpu=1), ["true"], SlurmOptions())
+    assert " CUDA_VISIBLE_DEVICES=\n" in stage_script(job(tmp_path), "true", SlurmOptions())
+    assert "CUDA" not in stage_script(job(tmp_path, gpu=1), "true", SlurmOptions())
 
 
 @pytest.mark.parametrize(
@@ -148,19 +202,80 @@ def test_a_job_that_was_taken_without_an_answer_is_not_submitted_again(tmp_path:
     programs.mkdir()
     sbatch = f"echo once >> {tmp_path}/submitted; echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1"
     away = f"[ -e {tmp_path}/asked ] || {{ touch {tmp_path}/asked; echo 'Connection refused' >&2; exit 1; }}"
-    squeue = f"{away}; echo '7|PENDING|None|gpatlas h/b/1/2|{tmp_path}'"
+    squeue = f"{away}; echo '7|PENDING|None|{comment_of(DEAD, [tmp_path])}|{tmp_path}'"
     fake(monkeypatch, programs, sbatch=sbatch, squeue=squeue)
     monkeypatch.setattr(slurm, "SECONDS_BETWEEN_TRIES", 0)
-    assert SlurmRunner()._submit(job(tmp_path), Needs(1, 1, 0, 10)) == "7"
+    assert submitted([request(tmp_path)], SlurmOptions()) == "7"
     assert (tmp_path / "submitted").read_text() == "once\n"
 
 
 def test_a_controller_that_stays_away_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(monkeypatch, tmp_path, sbatch="echo 'Connection refused' >&2; exit 1", squeue="echo 'Connection refused' >&2; exit 1")
     monkeypatch.setattr(slurm, "SECONDS_BETWEEN_TRIES", 0)
-    monkeypatch.setattr(slurm_runner, "SECONDS_FOR_CONTROLLER", 0.1)
-    with pytest.raises(RunnerError, match=r"^Slurm does not answer \(Connection refused\)$"):
-        SlurmRunner()._submit(job(tmp_path), Needs(1, 1, 0, 10))
+    monkeypatch.setattr(slurm_submit, "SECONDS_FOR_CONTROLLER", 0.1)
+    with pytest.raises(NoAnswer, match=r"^Connection refused$"):
+        submitted([request(tmp_path)], SlurmOptions())
+
+
+def pooled(folder: Path, requests: list[Request], **options: Any) -> list[str | None]:
+    """The answers that the tasks of these stages get, all at once."""
+    pool = Pool(folder, SlurmOptions(**options))
+    with ThreadPoolExecutor(len(requests)) as tasks:
+        return list(tasks.map(pool.job_of, requests))
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `sbatch` that notes its script and its flags, and takes every job; nothing is in the queue."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setattr(slurm_submit, "SECONDS_FOR_COMPANY", 0.5)
+    sbatch = f'n=$(($(ls {tmp_path}/sent-* 2>/dev/null | wc -l) + 1)); {{ echo "$@"; cat; }} > {tmp_path}/sent-$n; echo $n'
+    fake(monkeypatch, folder, sbatch=sbatch, squeue="true")
+    return folder
+
+
+def test_stages_that_wait_at_the_same_time_get_into_one_job(tmp_path: Path, programs: Path) -> None:
+    requests = [request(tmp_path / name, f"echo {name}\n", memory_gb=n) for n, name in enumerate("abc", 1)]
+    assert pooled(programs, requests) == ["1", "1", "1"]
+    sent = (tmp_path / "sent-1").read_text()
+    assert {sent.count(f"\necho {name}\n") for name in "abc"} == {1}
+    assert "--time=30 " in sent.splitlines()[0] + " "
+    assert "--mem=2862M" in sent
+    assert f"--chdir={tmp_path} " in sent
+
+
+def test_a_job_has_no_more_stages_than_it_may_and_a_stage_that_is_left_over_has_its_own(tmp_path: Path, programs: Path) -> None:
+    requests = [request(tmp_path / name) for name in "abc"] + [request(tmp_path / "wide", cpu=8)]
+    *answers, wide = pooled(programs, requests, stages_per_job=2)
+    assert sorted(map(str, answers)) == ["1", "1", "None"]
+    assert wide is None
+
+
+def test_a_shared_job_that_a_dead_task_has_submitted_is_found(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comment = comment_of(session(), [tmp_path / "a", tmp_path / "b"])
+    fake(monkeypatch, programs, squeue=f"echo '9|RUNNING|None|{comment}|{tmp_path}'")
+    assert pooled(programs, [request(tmp_path / name) for name in "abcd"]) == ["9", "9", "1", "1"]
+
+
+def test_where_slurm_refuses_a_shared_job_each_stage_gets_its_own(
+    tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake(monkeypatch, programs, sbatch="echo 'Requested time limit is invalid' >&2; exit 1")
+    assert pooled(programs, [request(tmp_path / name) for name in "ab"]) == [None, None]
+    assert capsys.readouterr().err == "Slurm takes no job of several stages (Requested time limit is invalid); each gets its own\n"
+
+
+def test_the_comment_of_the_largest_shared_job_is_one_that_slurm_takes() -> None:
+    driver = Session("h" * 64, "b" * 36, 4194304, "9" * 12)
+    assert len(comment_of(driver, [Path(str(n)) for n in range(MOST_STAGES_PER_JOB)])) <= 1024
+
+
+def test_only_what_takes_seconds_shares_a_job() -> None:
+    runner = SlurmRunner()
+    assert [runner._may_share(Needs(1, 1, gpu, minutes)) for gpu, minutes in ((0, 10), (0, 11), (1, 10))] == [True, False, False]
+    runner.options = SlurmOptions(stages_per_job=1)
+    assert not runner._may_share(Needs(1, 1, 0, 10))
 
 
 def test_where_there_is_no_room_it_waits_and_says_so_once(
@@ -170,71 +285,97 @@ def test_where_there_is_no_room_it_waits_and_says_so_once(
     full = f"{count} && echo 7 || {{ echo QOSMaxSubmitJobPerUserLimit >&2; exit 1; }}"
     fake(monkeypatch, tmp_path, sbatch=full, squeue="true")
     monkeypatch.setattr(slurm, "SECONDS_BETWEEN_TRIES", 0)
-    monkeypatch.setattr(slurm_runner, "SECONDS_FOR_CONTROLLER", 0)
-    assert SlurmRunner()._submit(job(tmp_path), Needs(1, 1, 0, 10)) == "7"
+    monkeypatch.setattr(slurm_submit, "SECONDS_FOR_CONTROLLER", 0)
+    assert submitted([request(tmp_path)], SlurmOptions()) == "7"
     assert capsys.readouterr().err == "waiting for Slurm (QOSMaxSubmitJobPerUserLimit)\n"
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Poller, list[Queued], dict[str, Ended]]:
-    """A poller that follows job 7, what the queue tells it, and what the accounting."""
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Board, list[Queued], dict[str, Ended]]:
+    """A board on which a task follows job 7, what the queue tells it, and what the accounting."""
     queued: list[Queued] = []
     known: dict[str, Ended] = {}
     monkeypatch.setattr(slurm, "queue", lambda: queued)
     monkeypatch.setattr(slurm, "accounted", lambda ids: {name: one for name, one in known.items() if name in ids})
-    board = Board(tmp_path)
+    board = Board(tmp_path, 10)
     board.follow("7")
-    return Poller(board, 10), queued, known
+    return board, queued, known
 
 
-def test_a_job_in_the_queue_has_not_ended_whatever_the_accounting_says(asked: tuple[Poller, list[Queued], dict[str, Ended]]) -> None:
+def test_a_job_in_the_queue_has_not_ended_whatever_the_accounting_says(asked: tuple[Board, list[Queued], dict[str, Ended]]) -> None:
     """One that is requeued has failed there in between."""
-    poller, queued, known = asked
+    board, queued, known = asked
     queued.append(Queued("7", "PENDING", "BeginTime", "", Path("/")))
     known["7"] = ended("NODE_FAIL")
-    poller.look()
-    assert (poller.board.ended("7"), poller.board.waiting("7")) == (None, "pending: BeginTime")
+    board.look()
+    assert (board.ended("7"), board.waiting("7")) == (None, "pending: BeginTime")
     queued.clear()
     known["7"] = ended("COMPLETED")
-    poller.look()
-    assert poller.board.ended("7") == ended("COMPLETED")
-    assert poller.board.open_ids() == []
+    board.look()
+    assert board.ended("7") == ended("COMPLETED")
+    assert board.open_ids() == []
 
 
 def test_a_job_that_slurm_has_forgotten_is_lost_after_a_while(
-    asked: tuple[Poller, list[Queued], dict[str, Ended]], monkeypatch: pytest.MonkeyPatch
+    asked: tuple[Board, list[Queued], dict[str, Ended]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    poller, _, known = asked
+    board, _, known = asked
     known["7"] = ended("RUNNING")
-    poller.look()
-    assert poller.board.ended("7") is None
-    monkeypatch.setattr(slurm_poller, "SECONDS_UNKNOWN", 0)
-    poller.look()
-    found = poller.board.ended("7")
+    board.look()
+    assert board.ended("7") is None
+    monkeypatch.setattr(slurm_board, "SECONDS_UNKNOWN", 0)
+    board.look()
+    found = board.ended("7")
     assert found is not None
     assert found.state == LOST
 
 
-def test_a_number_that_is_given_twice_is_another_job(asked: tuple[Poller, list[Queued], dict[str, Ended]]) -> None:
-    poller, _, known = asked
+def test_a_number_that_is_given_twice_is_another_job(asked: tuple[Board, list[Queued], dict[str, Ended]]) -> None:
+    board, _, known = asked
     known["7"] = ended("COMPLETED")
-    poller.look()
-    poller.board.follow("7")
-    assert poller.board.ended("7") is None
+    board.look()
+    board.follow("7")
+    assert board.ended("7") is None
 
 
 def test_a_silent_slurm_is_said_once(
-    asked: tuple[Poller, list[Queued], dict[str, Ended]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    asked: tuple[Board, list[Queued], dict[str, Ended]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def silent() -> list[Queued]:
         raise NoAnswer("connect failure")
 
-    poller = asked[0]
+    board = asked[0]
     monkeypatch.setattr(slurm, "queue", silent)
+    monkeypatch.setattr(board, "seconds", 0)
     for _ in range(3):
-        poller._ask()
+        board.ask_if_due()
     assert capsys.readouterr().err == "Slurm does not answer (connect failure); jobs go on, and are asked for again\n"
-    assert poller.board.ended("7") is None
+    assert board.ended("7") is None
+
+
+def test_the_task_that_asks_may_be_killed(asked: tuple[Board, list[Queued], dict[str, Ended]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is at it the others do not ask; then one of them does."""
+    board, _, known = asked
+    known["7"] = ended("COMPLETED")
+    at_it = board.folder / "at it"
+
+    def hang() -> None:
+        at_it.touch()
+        time.sleep(600)
+
+    monkeypatch.setattr(board, "look", hang)
+    task = multiprocessing.get_context("fork").Process(target=board.ask_if_due)
+    task.start()
+    wait_for(at_it.exists)
+    monkeypatch.undo()
+    monkeypatch.setattr(slurm, "queue", list)
+    monkeypatch.setattr(slurm, "accounted", lambda ids: known)
+    board.ask_if_due()
+    assert board.ended("7") is None
+    task.kill()
+    task.join()
+    board.ask_if_due()
+    assert board.ended("7") == ended("COMPLETED")
 
 
 NEEDS = Needs(1, 4, 0, 60)
@@ -274,12 +415,35 @@ def test_attempts_come_to_an_end() -> None:
     assert endless.needs.memory_gb == 32
 
 
-END = Ending(0, 1.5, {})
+@pytest.mark.parametrize(
+    ("state", "exit_code", "again"),
+    [
+        ("COMPLETED", 0, False),
+        ("FAILED", 3, False),
+        ("FAILED", 137, True),
+        ("COMPLETED", None, True),
+        ("TIMEOUT", None, True),
+        ("OUT_OF_MEMORY", None, True),
+        ("NODE_FAIL", None, True),
+        ("PartitionTimeLimit", None, True),
+        ("CANCELLED", None, False),
+    ],
+)
+def test_a_stage_that_a_shared_job_left_undone_gets_its_own_job_and_no_more_than_before(
+    state: str, exit_code: int | None, again: bool
+) -> None:
+    attempts = Attempts(NEEDS, SlurmOptions(max_minutes=60, max_memory_gb=4), shared=True)
+    end = None if exit_code is None else Ending(exit_code, 1.5, 3, "node1", {})
+    assert attempts.again(ended(state, exit_code or 0), end) is again
+    assert (attempts.shared, attempts.needs, len(attempts.earlier)) == (not again, NEEDS, again)
+
+
+END = Ending(0, 1.5, 1, "node1", {})
 
 
 @pytest.mark.parametrize("exit_code", [0, 3])
 def test_a_job_that_slurm_has_forgotten_but_ran_to_its_end_is_not_run_again(exit_code: int) -> None:
-    attempts, end = Attempts(NEEDS, SlurmOptions()), Ending(exit_code, 1.5, {})
+    attempts, end = Attempts(NEEDS, SlurmOptions()), Ending(exit_code, 1.5, 1, "node1", {})
     assert not attempts.again(ended(LOST), end)
     assert attempts.outcome(ended(LOST), end).exit_code == exit_code
 
@@ -291,6 +455,8 @@ def test_a_job_that_slurm_has_forgotten_but_ran_to_its_end_is_not_run_again(exit
         (ended("COMPLETED"), None, 75, "ended well on node1, by its job 7, but its files do not appear here"),
         (ended("FAILED", 3), END, 3, ""),
         (ended("FAILED", 139), END, -11, ""),
+        (ended("FAILED", 74), END, 74, ""),
+        (ended("FAILED", 74), None, 74, "could not write on node1, by its job 7; is the disk, or a quota, full?"),
         (ended("FAILED", 0, 9), None, -9, ""),
         (ended("TIMEOUT"), None, 124, "failed: its job 7 on node1 ran longer than its 60 minutes; raise slurm.max_minutes"),
         (
@@ -324,15 +490,15 @@ def followed(tmp_path: Path, appear: Callable[[], None], state: str = "COMPLETED
 
     class Known(Board):
         def follow(self, job_id: str) -> None:
-            self.write(job_id, {"ended": {**vars(ended(state))}})
+            self._write(job_id, {"ended": {**vars(ended(state))}})
 
     runner = SlurmRunner()
     (tmp_path / "board").mkdir()
-    runner._board = Known(tmp_path / "board")
+    runner._board = Known(tmp_path / "board", 10)
     lines: list[str] = []
     thread = threading.Thread(target=appear)
     thread.start()
-    _, end = runner._follow(job(tmp_path), "7", lines.append)
+    _, end = runner._follow(job(tmp_path), "7", False, lines.append)
     thread.join()
     return lines, end
 
@@ -349,7 +515,7 @@ def test_a_log_and_files_that_appear_late_are_waited_for(tmp_path: Path, monkeyp
             looked.wait(10)
             (tmp_path / name).write_text(text)
 
-        after_a_look("job-7.end", "0 1.0 2.5\n4 table.csv\n10 job-7.log\n")
+        after_a_look("job-7.end", "0 1.0 2.5 1 node1\n4 table.csv\n10 job-7.log\n")
         after_a_look("job-7.log", "first\n")
         after_a_look("table.csv", "r\n")
         after_a_look("table.csv", "r\n1\n")
@@ -357,7 +523,21 @@ def test_a_log_and_files_that_appear_late_are_waited_for(tmp_path: Path, monkeyp
 
     lines, end = followed(tmp_path, appear)
     assert lines == ["first\n", "last"]
-    assert end == Ending(0, 1.5, {"table.csv": 4, "job-7.log": 10})
+    assert end == Ending(0, 1.5, 1, "node1", {"table.csv": 4, "job-7.log": 10})
+
+
+def test_a_stage_of_a_shared_job_has_ended_with_its_own_last_words(tmp_path: Path) -> None:
+    runner, lines = SlurmRunner(), list[str]()
+    (tmp_path / "board").mkdir()
+    runner._board = Board(tmp_path / "board", 1000)
+    runner._board._ask = lambda: pytest.fail("asked")  # type: ignore[method-assign]
+    (tmp_path / "job-7.log").write_text("first\n")
+    (tmp_path / "job-7.end").write_text("3 1.0 3.0 5 node2\n6 job-7.log\n")
+    assert runner._follow(job(tmp_path), "7", True, lines.append) == (
+        Ended("7", "FAILED", "", 3, 0, 2, "node2", None),
+        Ending(3, 2.0, 5, "node2", {"job-7.log": 6}),
+    )
+    assert lines == ["first\n"]
 
 
 def test_files_that_never_appear_are_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,13 +558,32 @@ def test_an_empty_folder_is_not_asked_about(tmp_path: Path, monkeypatch: pytest.
 def test_jobs_left_in_a_folder_are_adopted_and_but_one_of_them_cancelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "log.txt").write_text("")
     places = {"7": tmp_path, "8": tmp_path / "other", "9": tmp_path}
-    monkeypatch.setattr(slurm, "queue", lambda: [Queued(name, "RUNNING", "", "gpatlas h/b/1/2", place) for name, place in places.items()])
+    monkeypatch.setattr(
+        slurm, "queue", lambda: [Queued(name, "RUNNING", "", comment_of(DEAD, [place]), place) for name, place in places.items()]
+    )
     cancelled: list[str] = []
     monkeypatch.setattr(slurm, "cancel", cancelled.extend)
     runner = SlurmRunner()
     assert runner.evict(tmp_path)
-    assert runner._inherited == {tmp_path: "7"}
+    assert runner._inherited == {tmp_path: ("7", False)}
     assert cancelled == ["9"]
+
+
+def test_a_job_that_ended_while_there_was_no_driver_is_adopted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it ended well, and all that it wrote is here."""
+    monkeypatch.setattr(slurm, "queue", list)
+    for job_id, end in {
+        "8": "0 1.0 2.0 1 node1\n2 table.csv\n",
+        "9": "0 1.0 2.0 1 node1\n3 table.csv\n",
+        "10": "1 1.0 2.0 1 node1\n",
+    }.items():
+        (tmp_path / f"job-{job_id}.end").write_text(end)
+    (tmp_path / "table.csv").write_text("r\n")
+    runner = SlurmRunner()
+    assert runner.evict(tmp_path)
+    assert runner._inherited == {tmp_path: ("8", False)}
+    (tmp_path / "table.csv").unlink()
+    assert not runner.evict(tmp_path)
 
 
 def test_the_command_to_repeat_a_stage_is_srun_s(tmp_path: Path) -> None:
