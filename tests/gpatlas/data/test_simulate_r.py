@@ -23,7 +23,7 @@ from gpatlas.data import alphasimr
 from gpatlas.data.dataset import Dataset
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray
-from gpatlas.data.settings import ImportSettings
+from gpatlas.data.settings import ImportSettings, SimulateSettings
 from gpatlas.data.simulate import realised
 from gpatlas.models.settings import split_sizes
 from gpatlas.progress import Progress
@@ -237,10 +237,12 @@ def test_blocks_do_not_change_a_byte(simulate: Simulate, block_size: int) -> Non
 
 # Flags and refusals, which need neither AlphaSimR nor hdf5r
 
+OTHER_FLAGS = ("--out", "--overwrite", "--help")
+
 
 def flags_in(help_text: str) -> dict[str, str]:
     """Every flag, with its type, and what is said of it."""
-    flags = re.findall(r"^  (--\S+(?: [A-Z]+)?) +((?:.+\n?(?!  --))+)", help_text.partition("Options:\n")[2], flags=re.MULTILINE)
+    flags = re.findall(r"^  (--\S+(?: [A-Z]+| \[\S+\])?)\s+((?:.+\n?(?!  --))+)", help_text.partition("Options:\n")[2], flags=re.MULTILINE)
     return {flag: " ".join(text.split()) for flag, text in flags}
 
 
@@ -249,68 +251,98 @@ def test_same_flags_as_the_native_simulator(capsys: pytest.CaptureFixture[str]) 
         main(["simulate", "--help"])
     shown = rscript(SCRIPT, "simulate", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert len(flags_in(shown.stdout)) == 13
+    assert len(flags_in(shown.stdout)) == len(SimulateSettings.model_fields) + len(OTHER_FLAGS)
     assert flags_in(shown.stdout) == flags_in(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        "--n-loci 1e3",
-        "--n-loci=",
-        "--h2 half",
-        "--rel-aa 1,a",
-        "--rel-aa 1,,2",
-        "--n-individuals 1 --n-loci 0 --n-qtl 1 --seed -1 --block-size 0",
-        "--rel-aa 1,-1,nan,-0.00001 --h2 0",
-        "--h2 1.5 --genetic-correlation -2",
-        "--genetic-correlation=inf",
-        "--n-qtl 45",
-        "--n-qtl 48",
-        "--n-loci 10",
-        "--n-traits 3",
-        "--n-traits 3 --independent",
-        "--n-traits 0 --rel-aa 1",
-        "--independent",
-        "--genetic-correlation 0.5",
-        "--n-traits 3 --rel-aa 1 --independent --genetic-correlation 0.5",
-        "--n-traits 3 --rel-aa 1 --genetic-correlation -0.5",
-        "--n-traits 3 --rel-aa 1 --genetic-correlation 1",
-        "--overwrite=yes",
-        "--seed",
-        "twice simulate",
-    ],
-)
-def test_same_refusals_as_the_native_simulator(tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: str) -> None:
-    words = ["--out", str(tmp_path / "new" / "data.h5"), *flags.split()]
-    refused = rscript(SCRIPT, "simulate", *words)
-    assert (refused.returncode, refused.stderr) == refusal_of_python(words, capsys)
-    assert refused.returncode == 2
-    assert not list(tmp_path.iterdir())
+REFUSED = [
+    "--n-loci 1e3",
+    "--n-loci=",
+    "--h2 half",
+    "--rel-aa 1,a",
+    "--rel-aa 1,,2",
+    "--n-individuals 1 --n-loci 0 --n-qtl 1 --seed -1 --block-size 0",
+    "--rel-aa 1,-1,nan,-0.00001 --h2 0",
+    "--h2 1.5 --genetic-correlation -2",
+    "--genetic-correlation=inf",
+    "--n-qtl 45",
+    "--n-qtl 48",
+    "--n-loci 10",
+    "--n-traits 3",
+    "--n-traits 3 --independent",
+    "--n-traits 0 --rel-aa 1",
+    "--independent",
+    "--genetic-correlation 0.5",
+    "--n-traits 3 --rel-aa 1 --independent --genetic-correlation 0.5",
+    "--n-traits 3 --rel-aa 1 --genetic-correlation -0.5",
+    "--n-traits 3 --rel-aa 1 --genetic-correlation 1",
+    "--population foo",
+    "--ploidy 3",
+    "--ploidy 2",
+    "--effect-distribution cauchy --gamma-shape 0",
+    "--n-pairs 0 --n-generations 0 --missing-rate 1 --error-rate 0.5 --n-founders 1 --chromosome-cm 0",
+    "--population ril --n-qtl 7 --n-pairs 4",
+    "--population dh --n-chromosomes 60",
+    "--population dh --n-qtl 48",
+    "--population f2 --ploidy 1",
+    "--hidden-qtl",
+    "--chromosome-cm 50",
+    "--n-founders 5",
+    "--population f2 --n-generations 3",
+    "--population dh --n-chromosomes 2 --allele-frequency-shape 1,2",
+    "--population outbred --ploidy 1 --rel-dd 1",
+    "--dominance-degree-sd 0.5",
+    "--population f2 --pair-linkage unlinked",
+    "--pair-linkage linked",
+    "--overwrite=yes",
+    "--seed",
+    "twice simulate",
+]
+REFUSED_HERE = {
+    "--n-lociz 3": "No such option '--n-lociz'. (allowed: --out, --overwrite, --n-qtl",
+    "--seed 3000000000": "--seed: must be less than or equal to 2147483647, got 3000000000",
+    "--n-individuals 1000000 --n-loci 20000": "--n-individuals: AlphaSimR holds at most 2147483647 bytes of genotypes",
+    "--population f2 --rel-dd 1": "--rel-dd: AlphaSimR has no dominance x dominance effects, got 1.0; the native simulator has",
+    "--population f2 --pair-linkage linked": "--pair-linkage: AlphaSimR has no choice of pairs, got linked; the native simulator has",
+    "--population f2 --error-rate 0.01": "--error-rate: AlphaSimR has no genotyping errors, got 0.01; the native simulator has",
+    "--population f2 --missing-rate 0.01": "--missing-rate: AlphaSimR has no missing calls, got 0.01; the native simulator has",
+    "--n-qtl 7 --n-pairs 2": "--n-qtl: AlphaSimR pairs all QTL, so it must be even, got 7",
+    "--population outbred --allele-frequency-shape 1": "--allele-frequency-shape: must be two numbers, got 1",
+}
+
+
+@pytest.fixture(scope="module")
+def refusals() -> dict[str, str]:
+    """What the script says to each of these flags, asked in one R process."""
+    sources = "".join(f"source('{SCRIPT.with_name(name)}'); " for name in ("settings.R", "population.R"))
+    ask = "tryCatch({parse_settings(strsplit(line, ' ')[[1]]); 'allowed'}, refusal = conditionMessage)"
+    program = f"{sources} for (line in readLines(file('stdin'))) cat(jsonlite::toJSON({ask}, auto_unbox = TRUE), '\\n')"
+    asked = [*REFUSED, *REFUSED_HERE]
+    lines = "".join(f"--out data.h5 {flags}\n" for flags in asked)
+    answered = subprocess.run(["Rscript", "--vanilla", "-e", program], input=lines, capture_output=True, text=True)
+    return dict(zip(asked, map(json.loads, answered.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("flags", REFUSED)
+def test_same_refusals_as_the_native_simulator(refusals: dict[str, str], capsys: pytest.CaptureFixture[str], flags: str) -> None:
+    assert refusal_of_python(["--out", "data.h5", *flags.split()], capsys) == (2, f"Error: {refusals[flags]}\n")
+
+
+@pytest.mark.parametrize("flags", REFUSED_HERE)
+def test_refusals_of_its_own(refusals: dict[str, str], flags: str) -> None:
+    assert refusals[flags].startswith(REFUSED_HERE[flags])
 
 
 def test_refusals_about_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there = tmp_path / "data.h5"
     there.write_text("precious")
-    for code, words in ((2, []), (2, ["--out", str(tmp_path)]), (1, ["--out", str(there)])):
+    new = str(tmp_path / "new" / "data.h5")
+    for code, words in ((2, []), (2, ["--out", str(tmp_path)]), (2, ["--out", new, "--ploidy", "3"]), (1, ["--out", str(there)])):
         refused = rscript(SCRIPT, *words)
         assert (refused.returncode, refused.stderr) == refusal_of_python(words, capsys)
         assert refused.returncode == code
     assert there.read_text() == "precious"
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ("--n-lociz 3", "No such option '--n-lociz'. (allowed: --out, --overwrite, --n-individuals"),
-        ("--seed 3000000000", "--seed: must be less than or equal to 2147483647, got 3000000000"),
-        ("--n-individuals 1000000 --n-loci 20000", "--n-individuals: AlphaSimR holds at most 2147483647 bytes of genotypes"),
-    ],
-)
-def test_refusals_of_its_own(tmp_path: Path, flags: str, message: str) -> None:
-    refused = rscript(SCRIPT, *flags.split(), "--out", tmp_path / "data.h5")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(f"Error: {message}")
+    assert list(tmp_path.iterdir()) == [there]
 
 
 # How it runs
@@ -361,8 +393,8 @@ def test_nothing_is_left_of_a_kill(packages: None, tmp_path: Path, send: Callabl
 def test_genetic_values_of_other_effects_are_refused() -> None:
     """As AlphaSimR 2.0 and 2.1 make them; here trait 2 has trait 1's values."""
     check = "source('{}'); g <- matrix(c(1, -1, 2, 0, 1, 1, -1, -1), 4); check_explained(g{}, g, '2.1.0')"
-    assert rscript("-e", check.format(SCRIPT, " + 1e-12")).returncode == 0
-    refused = rscript("-e", check.format(SCRIPT, "[, c(1, 1)]"))
+    assert rscript("-e", check.format(SCRIPT.with_name("population.R"), " + 1e-12")).returncode == 0
+    refused = rscript("-e", check.format(SCRIPT.with_name("population.R"), "[, c(1, 1)]"))
     assert refused.returncode == 1
     found = "trait 2: AlphaSimR 2.1.0 gives genetic values that its effects do not explain (correlation -0.4472, largest difference 3"
     assert found in " ".join(refused.stderr.split())
