@@ -53,14 +53,12 @@ write_genotypes <- function(file, population, effects, hidden, starts, step) {
   list(parts = parts, hidden = hidden_genotypes)
 }
 
-variance <- function(values) colMeans(sweep(values, 2, colMeans(values))^2)
-
 # Attributes that both formats have.
 write_attributes <- function(file, settings, groups, parts) {
   version <- as.character(packageVersion("AlphaSimR"))
   texts <- list(simulator = "alphasimr", simulator_version = version, trait_groups = as.character(jsonlite::toJSON(groups, digits = NA)))
   for (name in names(texts)) write_attribute(file, name, texts[[name]])
-  numbers <- c(settings[c("n_loci", "n_qtl", "seed")], format_version = if (settings$population == "unlinked") 1 else 2)
+  numbers <- c(settings[c("n_loci", "n_qtl", "seed")], format_version = if (of_the_study(settings)) 1 else 2)
   for (name in names(numbers)) write_attribute(file, name, as.integer(numbers[[name]]))
   write_attribute(file, "h2", settings$h2)
   v_a <- variance(parts$additive)
@@ -68,18 +66,6 @@ write_attributes <- function(file, settings, groups, parts) {
   file$create_attr("v_a", v_a)
   file$create_attr("v_aa", variance(parts$epistatic))
   file$create_attr("v_a_over_v_g", v_a / variance(Reduce(`+`, parts)))
-}
-
-# Where loci are, at a megabase per centimorgan.
-write_place <- function(file, group, map) {
-  write_texts(file, paste0(group, "/chromosome"), paste0("chr", map$chromosome))
-  write_dataset(file, paste0(group, "/position"), robj = round(map$cm * 1e6) + 1, dtype = hdf5r::h5types$H5T_NATIVE_INT64)
-}
-
-write_loci <- function(file, map) {
-  write_place(file, "loci", map)
-  write_texts(file, "loci/id", sprintf("chr%d_%.0f", map$chromosome, round(map$cm * 1e6) + 1))
-  for (allele in c("counted", "other")) write_texts(file, paste0("loci/", allele, "_allele"), rep(if (allele == "counted") "B" else "A", nrow(map)))
 }
 
 # Format 1's truth.
@@ -90,42 +76,62 @@ write_effects <- function(file, population, effects) {
 }
 
 # Who and what the rows and columns of format 2 are.
-write_description <- function(file, population, map) {
+write_names <- function(file, population, map) {
   for (name in c("individuals", "traits", "loci")) file$create_group(name)
   write_texts(file, "individuals/id", as.character(seq_len(population@nInd)))
-  write_texts(file, "traits/name", paste0("trait_", seq_len(population@nTraits)))
-  write_loci(file, map[!map$hidden, ])
+  write_texts(file, "traits/name", as.character(seq_len(population@nTraits)))
   none <- hdf5r::H5S$new("simple", dims = c(0, population@nInd))
   covariates <- write_dataset(file, "covariates", dtype = hdf5r::h5types$H5T_NATIVE_DOUBLE, space = none)
   write_attribute(covariates, "names", "[]")
+  map <- map[!map$hidden, ]
+  write_places(file, "loci", map)
+  write_texts(file, "loci/id", if (anyNA(map$cm)) as.character(seq_len(nrow(map))) else sprintf("chr%d_%.0f", map$chromosome, position(map)))
+  write_texts(file, "loci/counted_allele", rep("B", nrow(map)))
+  write_texts(file, "loci/other_allele", rep("A", nrow(map)))
 }
 
-# Format 2's truth. Its loci are the file's, then the hidden ones.
-write_truth <- function(file, population, effects, map, hidden_genotypes, settings) {
-  order_in_file <- order(map$hidden)
-  n_pairs <- or_default(settings$n_pairs, settings$n_qtl / 2)
-  effects$additive <- effects$additive[, order_in_file, drop = FALSE]
-  effects$dominance <- effects$dominance[, order_in_file, drop = FALSE]
-  effects$pairs[] <- order(order_in_file)[effects$pairs + 1] - 1L
-  effects$pairs <- effects$pairs[, seq_len(n_pairs), , drop = FALSE]
-  effects$epistatic <- effects$epistatic[seq_len(n_pairs), , drop = FALSE]
-  effects$dominance_epistatic <- array(0, dim(effects$epistatic))
+# In base pairs from 1, a million per centimorgan; 0 of unlinked loci.
+position <- function(map) ifelse(is.na(map$cm), 0, round(map$cm * 1e6) + 1)
+
+write_places <- function(file, group, map) {
+  write_texts(file, paste0(group, "/chromosome"), ifelse(is.na(map$cm), "", paste0("chr", map$chromosome)))
+  write_dataset(file, paste0(group, "/position"), robj = position(map), dtype = hdf5r::h5types$H5T_NATIVE_INT64)
+}
+
+# The effects with the loci of the file first, then the hidden ones, and the pairs that interact.
+in_file_order <- function(effects, hidden, n_pairs) {
+  loci <- order(hidden)
+  pairs <- effects$pairs[, seq_len(n_pairs), , drop = FALSE]
+  pairs[] <- order(loci)[pairs + 1] - 1L
+  epistatic <- effects$epistatic[seq_len(n_pairs), , drop = FALSE]
+  by_locus <- lapply(effects[c("additive", "dominance")], function(values) values[, loci, drop = FALSE])
+  c(by_locus, list(pairs = pairs, epistatic = epistatic, dominance_epistatic = 0 * epistatic, intercept = effects$intercept))
+}
+
+# Format 2's truth.
+write_truth <- function(file, drawn, effects, hidden_genotypes) {
   file$create_group("truth")
-  write_dataset(file, "truth/genetic_values", t(population@gv))
+  write_dataset(file, "truth/genetic_values", t(drawn$population@gv))
   for (name in names(effects)) write_dataset(file, paste0("truth/", name), effects[[name]])
-  if (!any(map$hidden)) return()
+  if (!any(drawn$map$hidden)) return()
   file$create_group("truth/hidden")
-  write_dataset(file, "truth/hidden/genotypes", array(as.integer(hidden_genotypes), dim(hidden_genotypes)), dtype = hdf5r::h5types$H5T_NATIVE_UINT8)
-  write_place(file, "truth/hidden", map[map$hidden, ])
+  bytes <- array(as.integer(hidden_genotypes), dim(hidden_genotypes))
+  write_dataset(file, "truth/hidden/genotypes", bytes, dtype = hdf5r::h5types$H5T_NATIVE_UINT8)
+  write_places(file, "truth/hidden", drawn$map[drawn$map$hidden, ])
 }
 
-# Attributes of format 2 alone.
-write_facts <- function(file, settings, parts) {
-  diploid <- is_diploid(settings)
-  for (name in c("ploidy", "bits_per_locus")) write_attribute(file, name, 1L + diploid)
-  write_attribute(file, "n_pairs", as.integer(or_default(settings$n_pairs, settings$n_qtl / 2)))
-  write_attribute(file, "population", settings$population)
-  write_attribute(file, "report", "{}")
-  file$create_attr("v_d", if (diploid) variance(parts$dominance) else 0 * variance(parts$additive))
-  file$create_attr("v_dd", 0 * variance(parts$additive))
+# The attributes that only format 2 has.
+write_facts <- function(file, drawn, settings, groups, parts) {
+  ploidy <- drawn$population@ploidy
+  shared <- list(
+    bits_per_locus = ploidy, ploidy = ploidy, population = settings$population, source = "", cm_per_mb = 1,
+    n_pairs = as.integer(pairs_of(settings)), m_e = effective_segments(drawn$population, which(!drawn$map$hidden))
+  )
+  for (name in names(shared)) write_attribute(file, name, shared[[name]])
+  none <- 0 * variance(parts$additive)
+  of_traits <- c(
+    list(v_d = if (ploidy == 2) variance(parts$dominance) else none, v_dd = none, marker_qtl_cm = marker_qtl_cm(drawn)),
+    statistical_components(drawn, groups)
+  )
+  for (name in names(of_traits)) file$create_attr(name, of_traits[[name]])
 }

@@ -224,3 +224,21 @@ faults_here <- function(settings) with(settings, {
     }
   )
 })
+
+# A row per trait group, in trait order. The traits of a group share their QTL and their pairs.
+trait_groups <- function(settings) with(settings, {
+  sizes <- if (is.null(n_traits)) 1 else if (independent) rep(1, n_traits) else n_traits
+  data.frame(rel_aa, n_traits = sizes, genetic_correlation = ifelse(sizes > 1, genetic_correlation, 0))
+})
+
+# Whether an individual has two alleles at a locus.
+is_diploid <- function(settings) with(settings, if (population == "outbred") is.null(ploidy) || ploidy == 2 else !population %in% c("unlinked", "dh"))
+
+# Whether the file is the study's: haploid and unlinked, effects normal, every QTL in a pair.
+of_the_study <- function(settings) with(settings, {
+  population == "unlinked" && effect_distribution == "normal" && pairs_of(settings) == n_qtl / 2
+})
+
+pairs_of <- function(settings) or_default(settings$n_pairs, settings$n_qtl / 2)
+
+or_default <- function(value, default) if (is.null(value)) default else value

@@ -9,7 +9,7 @@ options(warn = 2)  # a warning is an error
 Sys.setenv(HDF5_USE_FILE_LOCKING = "FALSE")  # before HDF5 is loaded: some file systems have no locks, and the file is written aside
 
 HERE <- dirname(gsub("~+~", " ", sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1]), fixed = TRUE))
-for (name in c("settings.R", "population.R", "dataset.R")) source(file.path(HERE, name))
+for (name in c("settings.R", "genomes.R", "traits.R", "dataset.R")) source(file.path(HERE, name))
 
 # A progress line.
 report <- function(...) {
@@ -23,20 +23,19 @@ simulate <- function(settings, path) {
   done <- 0
   step <- function() report(done = done <<- done + 1, total = nrow(groups) + length(starts))
   drawn <- draw(settings, groups, step)
-  effects <- as_effects(drawn$traits, drawn$population@nLoci)
+  effects <- as_effects(drawn$parameters$traits, drawn$population@nLoci)
   file <- hdf5r::H5File$new(path, mode = "w")
   on.exit(file$close_all())
-  hidden <- if (is.null(drawn$map)) logical(settings$n_loci) else drawn$map$hidden
-  written <- write_genotypes(file, drawn$population, effects, hidden, starts, step)
+  written <- write_genotypes(file, drawn$population, effects, drawn$map$hidden, starts, step)
   recomputed <- sweep(Reduce(`+`, written$parts), 2, effects$intercept, "+")
   check_explained(drawn$population@gv, recomputed, packageVersion("AlphaSimR"))
   write_dataset(file, "phenotypes", t(drawn$population@pheno))
-  if (is.null(drawn$map)) {
+  if (of_the_study(settings)) {
     write_effects(file, drawn$population, effects)
   } else {
-    write_description(file, drawn$population, drawn$map)
-    write_truth(file, drawn$population, effects, drawn$map, written$hidden, settings)
-    write_facts(file, settings, written$parts)
+    write_names(file, drawn$population, drawn$map)
+    write_truth(file, drawn, in_file_order(effects, drawn$map$hidden, pairs_of(settings)), written$hidden)
+    write_facts(file, drawn, settings, groups, written$parts)
   }
   write_attributes(file, settings, groups, written$parts)
 }

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from alphasimr_runs import SCRIPT, rscript, simulate_by_alphasimr, skip_without_packages
 
 from gpatlas.cli import main
 from gpatlas.data import alphasimr
@@ -30,8 +31,6 @@ from gpatlas.progress import Progress
 from gpatlas.settings import build
 
 DATA = Path(__file__).parents[2] / "data"
-SCRIPT = Path(__file__).parents[3] / "r" / "simulate.R"
-NEEDED = {"AlphaSimR": "1.4.2", "hdf5r": None, "jsonlite": None}
 pytestmark = pytest.mark.skipif(shutil.which("Rscript") is None, reason="Rscript is not installed")
 
 SCALING = "--rel-aa 0,0.1,0.5,1,3 --h2 0.999"
@@ -70,31 +69,15 @@ LONG = "--n-individuals 100000"  # seconds after its first step
 Simulate = Callable[[str], Path]
 
 
-def rscript(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["Rscript", "--vanilla", *map(str, arguments)], capture_output=True, text=True)
-
-
 @pytest.fixture(scope="module")
 def packages() -> None:
-    """Skips where the script can't simulate."""
-    for package, wanted in NEEDED.items():
-        answer = rscript("-e", f"cat(as.character(packageVersion('{package}')))")
-        if answer.returncode or (wanted and answer.stdout != wanted):
-            pytest.skip(f"R package {package} {wanted or ''} is missing (found: {answer.stdout or 'none'})")
+    skip_without_packages()
 
 
 @pytest.fixture(scope="module")
 def simulate(packages: None, tmp_path_factory: pytest.TempPathFactory) -> Simulate:
     """The dataset file that flags make, made once."""
-
-    @cache
-    def made(flags: str) -> Path:
-        out = tmp_path_factory.mktemp("r") / "data.h5"
-        finished = rscript(SCRIPT, "simulate", *flags.split(), "--out", out)
-        assert finished.returncode == 0, finished.stderr
-        return out
-
-    return made
+    return cache(lambda flags: simulate_by_alphasimr(flags, tmp_path_factory.mktemp("r") / "data.h5"))
 
 
 def refusal_of_python(flags: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -314,7 +297,7 @@ REFUSED_HERE = {
 @pytest.fixture(scope="module")
 def refusals() -> dict[str, str]:
     """What the script says to each of these flags, asked in one R process."""
-    sources = "".join(f"source('{SCRIPT.with_name(name)}'); " for name in ("settings.R", "population.R"))
+    sources = f"source('{SCRIPT.with_name('settings.R')}');"
     ask = "tryCatch({parse_settings(strsplit(line, ' ')[[1]]); 'allowed'}, refusal = conditionMessage)"
     program = f"{sources} for (line in readLines(file('stdin'))) cat(jsonlite::toJSON({ask}, auto_unbox = TRUE), '\\n')"
     asked = [*REFUSED, *REFUSED_HERE]
@@ -393,8 +376,8 @@ def test_nothing_is_left_of_a_kill(packages: None, tmp_path: Path, send: Callabl
 def test_genetic_values_of_other_effects_are_refused() -> None:
     """As AlphaSimR 2.0 and 2.1 make them; here trait 2 has trait 1's values."""
     check = "source('{}'); g <- matrix(c(1, -1, 2, 0, 1, 1, -1, -1), 4); check_explained(g{}, g, '2.1.0')"
-    assert rscript("-e", check.format(SCRIPT.with_name("population.R"), " + 1e-12")).returncode == 0
-    refused = rscript("-e", check.format(SCRIPT.with_name("population.R"), "[, c(1, 1)]"))
+    assert rscript("-e", check.format(SCRIPT.with_name("traits.R"), " + 1e-12")).returncode == 0
+    refused = rscript("-e", check.format(SCRIPT.with_name("traits.R"), "[, c(1, 1)]"))
     assert refused.returncode == 1
     found = "trait 2: AlphaSimR 2.1.0 gives genetic values that its effects do not explain (correlation -0.4472, largest difference 3"
     assert found in " ".join(refused.stderr.split())
