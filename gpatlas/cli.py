@@ -25,6 +25,7 @@ SOURCE_HELP = {  # by stage, or by the name of its source
     "import-vcf": "VCF or BCF file (.vcf, .vcf.gz, .bcf).",
     "import-table": "Table of genotypes, compressed or not, a row per individual or per locus.",
     "data": "Dataset file (HDF5).",
+    "genotypes": "Dataset file (HDF5), imported or simulated.",
     "manifest": "List of the tables to collect (JSON).",
     "results": "Collected table (CSV).",
     "run": "What the run was: config, stages, figures (JSON).",

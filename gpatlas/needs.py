@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from gpatlas.data.settings import ImportSettings, OwnDataSettings
+from gpatlas.data.settings import ImportSettings, OwnDataSettings, SimulateTraitsSettings
 from gpatlas.durations import seconds
 from gpatlas.machine import machine_memory
 from gpatlas.models.settings import FitSettings, NeuralSettings
@@ -12,6 +12,7 @@ from gpatlas.stages import Stage
 
 MARGIN = 1.25
 ALPHASIMR_THREADS = 2  # always, as r/simulate.R says why
+OFFSPRING_CELL = 6  # bytes of a parent's genotype, unpacked and phased
 IMPORT_BLOCKS, IMPORT_LOCUS = 5e8, 1000  # bytes of an import: of blocks of calls, and of what is known of a locus
 
 
@@ -42,6 +43,8 @@ def memory_bytes(stage: Stage, settings: Settings, size: Size) -> float:
         return libraries + 2 * packed + 2 * n * m + vectors + block
     if isinstance(settings, OwnDataSettings):
         return libraries + IMPORT_BLOCKS + IMPORT_LOCUS * m + vectors
+    if isinstance(settings, SimulateTraitsSettings):
+        return libraries + 3 * packed + OFFSPRING_CELL * n * m * bool(settings.n_individuals) + vectors + block
     if isinstance(settings, FitSettings):
         return libraries + 3 * packed + vectors + settings.memory(size)
     if isinstance(settings, ImportSettings):

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from gpatlas.data.settings import ImportPlinkSettings, ImportSettings, ImportTableSettings, ImportVcfSettings, SimulateSettings
+from gpatlas.data.settings import (
+    ImportPlinkSettings,
+    ImportSettings,
+    ImportTableSettings,
+    ImportVcfSettings,
+    SimulateSettings,
+    SimulateTraitsSettings,
+)
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.models.registry import ARRAYS, MODELS, Model, further_tables
 from gpatlas.report.settings import COLLECTED_TABLES, CollectSettings, ReportSettings
@@ -75,7 +82,8 @@ def _fit(model: Model) -> Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("simulate", 1, SimulateSettings, "gpatlas.data.simulate:run", None, DATA, ARRAYS),
+        Stage("simulate", 1, SimulateSettings, "gpatlas.data.simulate:run", None, DATA, (*ARRAYS, "scipy")),
+        Stage("simulate-traits", 1, SimulateTraitsSettings, "gpatlas.data.simulate_traits:run", "genotypes", DATA, (*ARRAYS, "scipy")),
         Stage("import-alphasimr", 2, ImportSettings, "gpatlas.data.alphasimr:run", "from", DATA, ARRAYS),
         Stage("import-plink", 1, ImportPlinkSettings, "gpatlas.data.plink:run", "from", DATA, ARRAYS),
         Stage("import-vcf", 1, ImportVcfSettings, "gpatlas.data.vcf:run", "from", DATA, (*ARRAYS, "cyvcf2")),

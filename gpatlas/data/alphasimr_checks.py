@@ -7,8 +7,8 @@ import numpy as np
 
 from gpatlas.data.dataset import DatasetError
 from gpatlas.data.genotypes import FloatArray
-from gpatlas.data.simulate import without_variance
 from gpatlas.data.sources import Text
+from gpatlas.data.traits import without_variance
 
 STANDARD_ERRORS = 6
 ROUNDING = 1e-9  # of the text files' 15 digits, summed over loci

@@ -15,7 +15,7 @@ packing. Attributes: format_version, n_loci, n_qtl, h2, seed (-1: unknown), simu
 (JSON), and per trait rel_aa (NaN: unknown), v_a, v_aa and v_a_over_v_g as realised in this population. AlphaSimR's also have
 h2_source (given or estimated) and, per trait, linear_r_squared: R² of the best linear fit to the genetic values.
 
-Format 2, of imported populations:
+Format 2, of imported populations, and of simulated ones that are linked, diploid, or on imported genotypes:
 
     /genotypes           uint8   (n_individuals, bytes)   ploidy 1 without missing calls: as above; else two bits a locus,
                                                           lowest first: how often the counted allele is there, 3 = missing
@@ -25,13 +25,20 @@ Format 2, of imported populations:
     /individuals/group   text    (n_individuals,)                     absent where there are none
     /traits/name         text    (n_traits,)
     /loci/id chromosome position counted_allele other_allele          (n_loci,) each, position in base pairs
+    /truth/…             of simulated traits: genetic_values (n_individuals, n_traits); additive, dominance (m, n_traits); pairs
+                         (n_traits, n_pairs, 2); epistatic, dominance_epistatic (n_traits, n_pairs); intercept (n_traits,)
+    /truth/hidden/genotypes chromosome position                       the m − n_loci QTL that the genotypes lack, where there are any
 
-Attributes: format_version, n_loci, bits_per_locus, ploidy, simulator (the importer's name), simulator_version, source, and
-report (JSON): what was joined, dropped, and why.
+gpatlas.data.effects.Effects says what genetic values are made of. They are those of the true genotypes: where calls are wrong or missing,
+the file's do not make them. Attributes: format_version, n_loci, bits_per_locus, ploidy, simulator (the importer's name, or native),
+simulator_version, source; of imported ones report (JSON): what was joined, dropped, and why; of simulated ones population (imported
+where the genotypes are), cm_per_mb, n_qtl, n_pairs, h2, seed, m_e, trait_groups, and, per trait, rel_aa, linear_r_squared,
+marker_qtl_cm (the mean distance of QTL to the nearest locus), and components of V_G as gpatlas.data.variance explains them: functional
+v_a, v_d, v_aa, v_dd, v_a_over_v_g, and statistical v_a_statistical, v_d_statistical, v_i_statistical.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +47,30 @@ import numpy as np
 
 from gpatlas.data.effects import Effects, TraitFacts
 from gpatlas.data.genotypes import ByteArray, FloatArray, Genotypes
+from gpatlas.data.places import Places
 from gpatlas.data.population import Description, Loci, Population, TextArray
 
-FORMAT_VERSION, IMPORTED_FORMAT = 1, 2
+FORMAT_VERSION, DESCRIBED_FORMAT = 1, 2
 WHOLE = {  # by format: what a file has in any case, and its attributes
     FORMAT_VERSION: (("genotypes", "phenotypes", "effects"), ("n_loci", "n_qtl", "h2", "trait_groups")),
-    IMPORTED_FORMAT: (
+    DESCRIBED_FORMAT: (
         ("genotypes", "phenotypes", "covariates", "individuals", "traits", "loci"),
-        ("n_loci", "bits_per_locus", "ploidy", "simulator", "report"),
+        ("n_loci", "bits_per_locus", "ploidy", "simulator"),
     ),
 }
+# Attributes of simulated traits that are columns of every table, and those with a value per trait
+FACTS: dict[str, type[int] | type[float] | type[str]] = {
+    "population": str,
+    "ploidy": int,
+    "n_qtl": int,
+    "n_pairs": int,
+    "h2": float,
+    "m_e": float,
+}
+FACTS_OF_TRAITS = (
+    *("rel_aa", "v_a", "v_d", "v_aa", "v_dd", "v_a_over_v_g", "v_a_statistical", "v_d_statistical", "v_i_statistical"),
+    *("linear_r_squared", "marker_qtl_cm"),
+)
 LOCKING = False  # the file is written aside and never changed after that; some file systems have no locks
 
 
@@ -123,7 +144,7 @@ class Dataset:
             raise DatasetError(f"{path}: not a whole dataset file, it lacks {', '.join(missing)}")
         self.path, self.name = path, str(path)
         self.attributes: dict[str, Any] = dict(self._file.attrs)
-        self.imported = version == IMPORTED_FORMAT
+        self.described = version == DESCRIBED_FORMAT
         self.n_loci, self.bits = int(self.attributes["n_loci"]), int(self.attributes.get("bits_per_locus", 1))
         self.n_individuals, self.n_traits = self._file["phenotypes"].shape
 
@@ -139,7 +160,8 @@ class Dataset:
 
     def genetic_values(self) -> FloatArray | None:
         """(n_individuals, n_traits), or None where the source does not give them."""
-        return np.asarray(self._file["genetic_values"][:]) if "genetic_values" in self._file else None
+        name = "truth/genetic_values" if self.described else "genetic_values"
+        return np.asarray(self._file[name][:]) if name in self._file else None
 
     def genotypes(self) -> Genotypes:
         packed = np.asarray(self._file["genotypes"][:])
@@ -148,15 +170,28 @@ class Dataset:
         return Genotypes.of_two_bits(packed, self.n_loci)
 
     def effects(self) -> Effects | None:
-        """None of an imported population."""
-        if "effects" not in self._file:
+        """None of a population whose traits are not simulated."""
+        name = "truth" if self.described else "effects"
+        if name not in self._file:
             return None
-        group = self._file["effects"]
-        return Effects(group["additive"][:], group["pairs"][:], group["epistatic"][:], group["intercept"][:])
+        group = self._file[name]
+        further = {name: group[name][:] for name in ("dominance", "dominance_epistatic") if name in group}
+        effects = Effects(group["additive"][:], group["pairs"][:], group["epistatic"][:], group["intercept"][:], **further)
+        return replace(effects, places=self._places()) if self.described else effects
+
+    def _places(self) -> Places | None:
+        """Of the loci, and of the hidden ones after them."""
+        hidden = "truth/hidden" in self._file
+        chromosome, position = self._texts("loci/chromosome"), self._file["loci/position"][:]
+        if hidden:
+            chromosome = np.concatenate([chromosome, self._texts("truth/hidden/chromosome")])
+            position = np.concatenate([position, self._file["truth/hidden/position"][:]])
+        places = Places.of(chromosome, position, self.n_loci, float(self.attributes.get("cm_per_mb", 1)))
+        return places if places.known else None
 
     def description(self) -> Description | None:
-        """None of a simulated population."""
-        if not self.imported:
+        """None of format 1, whose individuals and loci have no names."""
+        if not self.described:
             return None
         groups = self._texts("individuals/group") if "individuals/group" in self._file else None
         names, covariates = tuple(json.loads(self._file["covariates"].attrs["names"])), np.asarray(self._file["covariates"][:])
@@ -175,22 +210,16 @@ class Dataset:
 
     def facts(self) -> list[dict[str, Any]]:
         """One row per trait: the parameters of the population and of the trait, as columns of a table."""
-        if self.imported:
-            shared = {"n_individuals": self.n_individuals, "n_loci": self.n_loci, "n_traits": self.n_traits}
-            known = {**shared, "ploidy": int(self.attributes["ploidy"]), "simulator": str(self.attributes["simulator"])}
+        shared = {"n_individuals": self.n_individuals, "n_loci": self.n_loci, "n_traits": self.n_traits}
+        shared["simulator"] = str(self.attributes["simulator"])
+        if "trait_groups" not in self.attributes:
+            known = {**shared, "ploidy": int(self.attributes["ploidy"])}
             return [{"trait_name": str(name), **known} for name in self._texts("traits/name")]
         groups = json.loads(self.attributes["trait_groups"])
         correlations = [group["genetic_correlation"] for group in groups for _ in range(group["n_traits"])]
-        shared = {
-            "n_individuals": self.n_individuals,
-            "n_loci": self.n_loci,
-            "n_qtl": int(self.attributes["n_qtl"]),
-            "n_traits": self.n_traits,
-            "n_trait_groups": len(groups),
-            "h2": float(self.attributes["h2"]),
-            "simulator": str(self.attributes["simulator"]),
-        }
-        names = [name for name in ("rel_aa", "v_a", "v_aa", "v_a_over_v_g", "linear_r_squared") if name in self.attributes]
+        numbers = {name: kind(self.attributes[name]) for name, kind in FACTS.items() if name in self.attributes}
+        shared |= {**numbers, "n_trait_groups": len(groups)}
+        names = [name for name in FACTS_OF_TRAITS if name in self.attributes]
         return [
             {**shared, "genetic_correlation": correlations[trait], **{name: float(self.attributes[name][trait]) for name in names}}
             for trait in range(self.n_traits)

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gpatlas.data.dataset import IMPORTED_FORMAT, LOCKING, DatasetError
+from gpatlas.data.dataset import DESCRIBED_FORMAT, LOCKING, DatasetError
 from gpatlas.data.genotypes import MISSING, ByteArray, FloatArray, blocks, pack, pack_counts, unpack_counts
 from gpatlas.data.population import Loci, TextArray
 from gpatlas.version import __version__
@@ -79,9 +79,9 @@ class PopulationWriter:
         if one_bit or not kept.all():
             self._rewrite(kept, one_bit)
         individuals = self.individuals.rows(kept)
-        self._write_tables(individuals)
+        write_tables(self._file, individuals, self._loci)
         bits = 1 if one_bit else 2
-        facts = {"format_version": IMPORTED_FORMAT, "n_loci": self.n_loci, "bits_per_locus": bits, "ploidy": ploidy}
+        facts = {"format_version": DESCRIBED_FORMAT, "n_loci": self.n_loci, "bits_per_locus": bits, "ploidy": ploidy}
         self._file.attrs.update({**facts, "simulator": stage, "simulator_version": __version__, **attributes})
         return [str(name) for name in self.individuals.ids[~kept]]
 
@@ -101,22 +101,24 @@ class PopulationWriter:
             done += len(rows)
         self._genotypes.resize((done, width))
 
-    def _write_tables(self, individuals: Individuals) -> None:
-        file = self._file
-        _write_texts(file, "individuals/id", individuals.ids)
-        if individuals.groups is not None:
-            _write_texts(file, "individuals/group", individuals.groups)
-        file["phenotypes"] = individuals.phenotypes
-        _write_texts(file, "traits/name", np.array(individuals.traits))
-        file["covariates"] = individuals.covariates
-        file["covariates"].attrs["names"] = json.dumps(individuals.covariate_names)
-        for name in (one.name for one in fields(Loci)):
-            values = np.concatenate([getattr(loci, name) for loci in self._loci])
-            if values.dtype.kind == "U":
-                _write_texts(file, f"loci/{name}", values)
-            else:
-                file[f"loci/{name}"] = values
+
+def write_tables(file: h5py.File, individuals: Individuals, parts_of_loci: list[Loci]) -> None:
+    """All of an open file of format 2 but genotypes, truth and attributes."""
+    write_texts(file, "individuals/id", individuals.ids)
+    if individuals.groups is not None:
+        write_texts(file, "individuals/group", individuals.groups)
+    file["phenotypes"] = individuals.phenotypes
+    write_texts(file, "traits/name", np.array(individuals.traits))
+    file["covariates"] = individuals.covariates
+    file["covariates"].attrs["names"] = json.dumps(individuals.covariate_names)
+    for name in (one.name for one in fields(Loci)):
+        values = np.concatenate([getattr(loci, name) for loci in parts_of_loci])
+        if values.dtype.kind == "U":
+            write_texts(file, f"loci/{name}", values)
+        else:
+            file[f"loci/{name}"] = values
 
 
-def _write_texts(file: h5py.File, name: str, texts: TextArray) -> None:
+def write_texts(file: h5py.File, name: str, texts: TextArray) -> None:
+    """A dataset of texts of any length."""
     file.create_dataset(name, data=texts.astype(object), dtype=h5py.string_dtype())

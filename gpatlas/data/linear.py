@@ -28,12 +28,12 @@ def linear_r_squared(read: Callable[[], Iterable[ByteArray]], effects: Effects, 
     for loci in {one.tobytes(): one for one in qtl}.values():
         traits = [trait for trait in range(n_traits) if np.array_equal(qtl[trait], loci)]
         mean, covariance, with_values = _moments(read(), loci, len(effects.additive), genetic_values[:, traits])
-        inverse, rank = _pseudo_inverse(covariance)
+        inverse, rank = pseudo_inverse(covariance)
         for trait, cross in zip(traits, with_values.T, strict=True):
             pairs = np.searchsorted(loci, effects.pairs[trait])
             average_effects = effects.additive[loci, trait] + _slopes_of_products(mean, covariance, pairs, effects.epistatic[trait])
             v_g = float(genetic_values[:, trait].var())
-            found[trait] = _r_squared(average_effects, covariance, inverse, cross, v_g, rank, n)
+            found[trait] = explained_share(average_effects, covariance, inverse, cross, v_g, rank, n)
     return np.clip(found, 1 / n, 1)
 
 
@@ -50,7 +50,7 @@ def _moments(packed: Iterable[ByteArray], loci: Loci, n_loci: int, genetic_value
     return 2 * frequency - 1, 4 * (gram / n - np.outer(frequency, frequency)), 2 * cross / n
 
 
-def _pseudo_inverse(covariance: FloatArray) -> tuple[FloatArray, int]:
+def pseudo_inverse(covariance: FloatArray) -> tuple[FloatArray, int]:
     """And the rank: loci without variation, or completely linked to others, add none."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > len(values) * np.finfo(float).eps * values[-1]
@@ -69,10 +69,13 @@ def _slopes_of_products(mean: FloatArray, covariance: FloatArray, pairs: npt.NDA
     return added
 
 
-def _r_squared(
+def explained_share(
     average_effects: FloatArray, covariance: FloatArray, inverse: FloatArray, cross: FloatArray, v_g: float, rank: int, n: int
 ) -> float:
-    """Of the average effects, or of all QTL together where these explain more."""
+    """R² of the average effects (p,), or of all their columns together where these explain more; as `linear_r_squared` says.
+
+    `covariance` of the columns (p, p), its pseudo-inverse and rank, and `cross` (p,), their covariances with the genetic values of n.
+    """
     fitted = covariance @ average_effects
     linear = float(average_effects @ fitted)
     freedom = n - 1 - rank

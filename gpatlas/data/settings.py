@@ -74,6 +74,7 @@ class TraitSettings(Settings):
         return bool(self.dominance_degree_mean or self.dominance_degree_sd or self.rel_dd)
 
 
+BYTES_OF_TEXT = 44  # of an HDF5 file, for a name
 PLOIDY = {"unlinked": 1, "dh": 1, "ril": 2, "f2": 2, "bc": 2, "outbred": 2}  # by population; an outbred one can have 1
 
 
@@ -132,6 +133,11 @@ class SimulateSettings(TraitSettings):
         return self
 
     @property
+    def of_the_study(self) -> bool:
+        """Whether the population is of the study's kind: haploid and unlinked, effects normal, every QTL in a pair."""
+        return self.population == "unlinked" and self.effect_distribution == "normal" and self.n_pairs in (None, self.n_qtl / 2)
+
+    @property
     def n_alleles(self) -> int:
         """Of an individual at a locus: the ploidy."""
         return self.ploidy or PLOIDY[self.population]
@@ -143,6 +149,7 @@ class SimulateTraitsSettings(TraitSettings):
     n_individuals: Int | None = Field(
         None, description="drawn from the population; more than it has: its offspring by random mating; left out, all", ge=2
     )
+    cm_per_mb: Float = Field(1.0, description="centimorgans per million base pairs, for offspring, and for how near found pairs are", gt=0)
 
 
 class ImportSettings(Settings):
@@ -205,7 +212,12 @@ def n_qtl_for(n_individuals: int, qtl_pairs_per_individual: float) -> int:
 
 def dataset_bytes(settings: SimulateSettings) -> int:
     """Size on disk, in bytes, of the dataset file that these settings make."""
-    n_traits = sum(size for _, size in settings.trait_groups())
-    genotypes = settings.n_individuals * math.ceil(settings.n_loci / 8)
-    per_trait = 16 * settings.n_individuals + 8 * settings.n_loci + 8 * settings.n_qtl
-    return genotypes + n_traits * per_trait + 11_500
+    groups = settings.trait_groups()
+    n_traits, n, n_loci = sum(size for _, size in groups), settings.n_individuals, settings.n_loci
+    if settings.of_the_study:
+        return n * math.ceil(n_loci / 8) + n_traits * (16 * n + 8 * n_loci + 8 * settings.n_qtl) + 11_500
+    bits = 1 if settings.n_alleles == 1 and not settings.missing_rate else 2
+    n_hidden = len(groups) * settings.n_qtl if settings.hidden_qtl else 0
+    genotypes = n * (math.ceil(n_loci * bits / 8) + math.ceil(n_hidden * bits / 8))
+    texts = BYTES_OF_TEXT * (n + 4 * n_loci + n_hidden)
+    return genotypes + texts + n_traits * (16 * n + 16 * (n_loci + n_hidden) + 12 * settings.n_qtl) + 8 * (n_loci + n_hidden) + 20_000

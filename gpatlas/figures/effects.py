@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
+from gpatlas.data.places import UNPLACED
 from gpatlas.figures.folds import TRAIT
 from gpatlas.figures.rows import beside_rows
 from gpatlas.figures.traits import scored
 from gpatlas.figures.words import natural
 
 PLACE = ["locus", "id", "chromosome", "position"]
-UNPLACED = ("", "0", "nan")  # chromosomes of loci whose place is not known
 GAP = 0.01  # between chromosomes, in parts of the whole
 
 

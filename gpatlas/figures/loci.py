@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from gpatlas.data.places import UNPLACED
 from gpatlas.figures.chart import Chart
-from gpatlas.figures.effects import UNPLACED, effects, found_pairs, is_placed, strongest
+from gpatlas.figures.effects import effects, found_pairs, is_placed, strongest
 from gpatlas.figures.folds import TRAIT
 from gpatlas.figures.layout import INK, sign
 from gpatlas.figures.traits import MOST_NAMED, facts_of, some_of

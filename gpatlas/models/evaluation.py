@@ -148,7 +148,7 @@ def _rows(
     model: str, results: list[tuple[Fitted, Predicted]], facts: Row, population: Population, traits: list[int], settings: FitSettings
 ) -> list[Row]:
     """A row per trait."""
-    true_effects = population.effects.additive if population.effects else None
+    true_effects = population.effects.additive[: population.n_loci] if population.effects else None
     of_fits = [columns_of(predicted, fitted, true_effects, settings.protocol != "paper") for fitted, predicted in results]
     if settings.protocol == "cross_validation":
         scored = cross_validated([predicted for _, predicted in results], of_fits, settings.n_repeats)
@@ -205,7 +205,8 @@ def _joined(tables: "list[dict[str, pd.DataFrame]]", population: Population) -> 
 
 def _check(population: Population, splits: list[Split], validates: bool) -> None:
     fine = np.isfinite(population.phenotypes)
-    broken = np.argwhere(~(fine | np.isnan(population.phenotypes)) if population.described else ~fine)
+    measured = population.described is not None and population.effects is None
+    broken = np.argwhere(~(fine | np.isnan(population.phenotypes)) if measured else ~fine)
     if len(broken):
         raise DatasetError(
             f"{population.name}: phenotype of individual {broken[0][0] + 1}, trait {broken[0][1] + 1} is missing or not finite"

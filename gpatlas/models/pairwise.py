@@ -23,6 +23,7 @@ from gpatlas.models.ridge import RidgeFit, penalties
 from gpatlas.models.screening import LeastSquares, ScreenedPart, path
 from gpatlas.models.splits import inner_folds
 
+DISTANCES_CM = (1, 5, 10)  # within which a pair counts as found
 ENOUGH_HELD_OUT = 1000  # individuals; further folds add little
 
 
@@ -73,7 +74,11 @@ def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
     """With the column `causal` of the pairs, and with their precision and recall."""
     fitted = models["pairwise"]
     pairs = fitted.tables["pairs"].assign(causal=is_causal(fitted.tables["pairs"], effects))
-    return {"pairwise": replace(fitted, columns={**success(pairs, effects), **fitted.columns}, tables={"pairs": pairs})}
+    return {
+        "pairwise": replace(
+            fitted, columns={**success(pairs, effects), **success_within(pairs, effects), **fitted.columns}, tables={"pairs": pairs}
+        )
+    }
 
 
 def predict_traits(traits: "list[Sparse | Polygenic]", coding: Coding, genotypes: Genotypes) -> FloatArray:
@@ -217,7 +222,7 @@ def null_scores(model: LeastSquares, threshold: float, settings: PairwiseSetting
     return permuted_scores(additive.phenotype - additive.residual, additive.residual, of_pairs, settings)
 
 
-def stands_for(pairs: pd.DataFrame, true: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+def stands_for(pairs: pd.DataFrame, true: Rows) -> npt.NDArray[np.bool_]:
     """Whether each of `pairs` may stand for each of the `true` (l, 2), both loci within their intervals: (k, l)"""
     inside = []
     for mine, theirs in ((1, 0), (2, 1), (1, 1), (2, 0)):
@@ -235,9 +240,20 @@ def is_causal(pairs: pd.DataFrame, effects: Effects) -> npt.NDArray[np.int_]:
     return causal
 
 
-def true_pairs(effects: Effects) -> list[npt.NDArray[np.int32]]:
-    """Of every trait, the pairs (k, 2) whose effect is not 0, loci from 1."""
-    return [pairs[epistatic != 0] + 1 for pairs, epistatic in zip(effects.pairs, effects.epistatic, strict=True)]
+def interacting(effects: Effects) -> list[Rows]:
+    """Of every trait, the pairs (k, 2) whose effect is not 0, loci from 0."""
+    there = effects.epistatic != 0
+    if effects.dominance_epistatic is not None:
+        there |= effects.dominance_epistatic != 0
+    return [pairs[chosen].astype(np.intp) for pairs, chosen in zip(effects.pairs, there, strict=True)]
+
+
+def true_pairs(effects: Effects) -> list[Rows]:
+    """The same, loci from 1; the nearest locus stands for one that the genotypes lack."""
+    pairs = interacting(effects)
+    if effects.places:
+        pairs = [effects.places.nearest(of_trait.ravel())[0].reshape(-1, 2) for of_trait in pairs]
+    return [of_trait + 1 for of_trait in pairs]
 
 
 def success(pairs: pd.DataFrame, effects: Effects) -> dict[str, npt.NDArray[Any]]:
@@ -250,4 +266,22 @@ def success(pairs: pd.DataFrame, effects: Effects) -> dict[str, npt.NDArray[Any]
     n_found, n_causal = np.array([[len(of_trait), of_trait["causal"].sum()] for of_trait in found]).T
     recalled = np.array([stands_for(mine, of_trait).any(axis=0).sum() for mine, of_trait in zip(found, true, strict=True)])
     with np.errstate(invalid="ignore"):
-        return {"n_pairs": n_found, "pair_precision": n_causal / n_found, "pair_recall": recalled / n_true}
+        return {"n_pairs_found": n_found, "pair_precision": n_causal / n_found, "pair_recall": recalled / n_true}
+
+
+def success_within(pairs: pd.DataFrame, effects: Effects) -> dict[str, FloatArray]:
+    """Per trait, and for every one of DISTANCES_CM: precision and recall where a pair is found if both loci are so near, in either order.
+
+    Only where loci have places. NaN where there are none to take a share of.
+    """
+    if effects.places is None:
+        return {}
+    shares: dict[str, list[float]] = {}
+    for trait, true in enumerate(interacting(effects), 1):
+        mine = pairs.loc[pairs["trait"] == trait, ["locus_1", "locus_2"]].to_numpy(dtype=np.intp) - 1
+        for distance in DISTANCES_CM:
+            near = effects.places.within(mine, true, distance)
+            for name, axis in (("precision", 1), ("recall", 0)):
+                found = np.atleast_1d(near.any(axis=axis))
+                shares.setdefault(f"{name}_{distance}cm", []).append(float(found.mean()) if len(found) else np.nan)
+    return {name: np.array(values) for name, values in shares.items()}

@@ -357,7 +357,7 @@ def test_progress_is_a_line_of_json_a_step(tmp_path: Path, capsys: pytest.Captur
     assert captured.out == ""
     first, *steps, last = [json.loads(line) for line in captured.err.splitlines()]
     assert first.keys() == {"stage", "facts"}
-    assert first["facts"]["versions"] == {"gpatlas": __version__, "h5py": version("h5py"), "numpy": version("numpy")}
+    assert first["facts"]["versions"] == {"gpatlas": __version__, **{name: version(name) for name in ("h5py", "numpy", "scipy")}}
     assert steps == [{"stage": "simulate", "done": done, "total": 10} for done in (3, 6, 9, 10)]
     assert last["facts"]["peak_memory_mb"] > 10
     with h5py.File(tmp_path / "data.h5") as file:

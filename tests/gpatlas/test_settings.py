@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gpatlas.data import simulate
-from gpatlas.data.settings import ImportSettings, SimulateSettings, dataset_bytes, n_qtl_for
+from gpatlas.data.settings import ImportSettings, SimulateSettings, SimulateTraitsSettings, dataset_bytes, n_qtl_for
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings, PrunedSettings
 from gpatlas.models.registry import MODELS, Model, PairwiseSettings, RidgeSettings
@@ -32,6 +32,9 @@ RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 ROOM = "so that there is room for pairs"
 OF_FOLDS = {"n_folds": 10, "n_repeats": 1, "traits": None}
 ONE_GROUP = {"rel_aa": (1.0,), "n_traits": 10}
+LINKED = "goes with population bc or dh or f2 or outbred or ril"
+NO_DOMINANCE = "dominance_degree_mean, dominance_degree_sd, rel_dd: must be 0 in the haploid population"
+OUTBRED, DH, F2 = {"population": "outbred"}, {"population": "dh"}, {"population": "f2"}
 
 FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (SimulateSettings, {"n_qtls": 4}, f"n_qtls: unknown key, did you mean 'n_qtl'? (allowed: {SIMULATE_KEYS})"),
@@ -73,6 +76,43 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
         {**ONE_GROUP, "genetic_correlation": 1.0},
         "genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1, got 1",
     ),
+    (SimulateSettings, {"independent": True}, "independent: goes with n_traits; several values of rel_aa are independent anyway"),
+    (SimulateSettings, {"n_pairs": 24}, "n_pairs: must be at most half of n_qtl (46), got 24"),
+    (SimulateSettings, {"n_qtl": 45, "n_pairs": 23}, "n_pairs: must be at most half of n_qtl (45), got 23"),
+    (SimulateSettings, {"effect_distribution": "beta"}, "effect_distribution: must be 'normal', 'gamma' or 'equal', got 'beta'"),
+    (SimulateSettings, {"population": "nam"}, "population: must be 'unlinked', 'dh', 'ril', 'f2', 'bc' or 'outbred', got 'nam'"),
+    (SimulateSettings, {**DH, "n_chromosomes": 47}, "n_loci: must be at least n_chromosomes (47), got 46"),
+    (SimulateSettings, {"n_chromosomes": 2}, f"n_chromosomes: {LINKED}, got 2 for 'unlinked'"),
+    (SimulateSettings, {"chromosome_cm": 50.0}, f"chromosome_cm: {LINKED}, got 50.0 for 'unlinked'"),
+    (SimulateSettings, {"hidden_qtl": True}, f"hidden_qtl: {LINKED}, got True for 'unlinked'"),
+    (SimulateSettings, {"error_rate": 0.1}, f"error_rate: {LINKED}, got 0.1 for 'unlinked'"),
+    (SimulateSettings, {"missing_rate": 0.1}, f"missing_rate: {LINKED}, got 0.1 for 'unlinked'"),
+    (SimulateSettings, {**DH, "n_generations": 3}, "n_generations: goes with population outbred or ril, got 3 for 'dh'"),
+    (SimulateSettings, {**F2, "n_founders": 50}, "n_founders: goes with population outbred, got 50 for 'f2'"),
+    (
+        SimulateSettings,
+        {**F2, "allele_frequency_shape": (2.0, 2.0)},
+        "allele_frequency_shape: goes with population outbred, got (2.0, 2.0) for 'f2'",
+    ),
+    (SimulateSettings, {**F2, "ploidy": 1}, "ploidy: of the population 'f2' is 2, got 1"),
+    (SimulateSettings, {**DH, "ploidy": 2}, "ploidy: of the population 'dh' is 1, got 2"),
+    (SimulateSettings, {**OUTBRED, "ploidy": 3}, "ploidy: must be 1 or 2, got 3"),
+    (SimulateSettings, {**OUTBRED, "n_founders": 1}, "n_founders: must be greater than or equal to 2, got 1"),
+    (SimulateSettings, {**OUTBRED, "n_generations": 0}, "n_generations: must be greater than or equal to 1, got 0"),
+    (SimulateSettings, {**OUTBRED, "allele_frequency_shape": (1.0, 0.0)}, "allele_frequency_shape.1: must be greater than 0, got 0.0"),
+    (
+        SimulateSettings,
+        {**OUTBRED, "allele_frequency_shape": (1.0,)},
+        "allele_frequency_shape: Tuple must have at least 2 items after validation, not 1, got (1.0,)",
+    ),
+    (SimulateSettings, {**F2, "error_rate": 0.5}, "error_rate: must be less than 0.5, got 0.5"),
+    (SimulateSettings, {**F2, "missing_rate": 1.0}, "missing_rate: must be less than 1, got 1.0"),
+    (SimulateSettings, {"rel_dd": 1.0}, f"{NO_DOMINANCE} 'unlinked'"),
+    (SimulateSettings, {**DH, "dominance_degree_sd": 0.1}, f"{NO_DOMINANCE} 'dh'"),
+    (SimulateSettings, {**OUTBRED, "ploidy": 1, "dominance_degree_mean": 0.1}, f"{NO_DOMINANCE} 'outbred'"),
+    (SimulateSettings, {**F2, "pair_linkage": "unlinked"}, "pair_linkage: 'unlinked' takes more than one chromosome, got n_chromosomes 1"),
+    (SimulateSettings, {"pair_linkage": "linked"}, "pair_linkage: 'linked' takes a linked population, got 'unlinked'"),
+    (SimulateTraitsSettings, {"n_individuals": 1}, "n_individuals: must be greater than or equal to 2, got 1"),
     (ImportSettings, {}, "scenario: is required"),
     (FigureSettings, {"figure": "1a", "dpi": 49}, "dpi: must be greater than or equal to 50, got 49"),
     (FigureSettings, {"figure": "1a", "dpi": 1201}, "dpi: must be less than or equal to 1200, got 1201"),
@@ -141,6 +181,26 @@ def test_numbers_must_be_finite(cls: type[Settings], key: str, value: float) -> 
         build(cls, {key: (1.0, value) if key == "rel_aa" else value})
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"n_qtl": 45, "n_pairs": 22},  # odd, as not all of them make pairs
+        {"n_qtl": 48, "n_loci": 46, **DH, "hidden_qtl": True},
+        {**DH, "n_chromosomes": 46},
+        {**F2, "n_chromosomes": 2, "pair_linkage": "unlinked"},
+        {"population": "ril", "n_generations": 1, "dominance_degree_sd": 0.3},
+        {**OUTBRED, "ploidy": 1, "n_founders": 2, "allele_frequency_shape": (0.2, 2.0)},
+    ],
+)
+def test_populations_just_inside_the_limits_are_taken(values: dict[str, Any]) -> None:
+    assert build(SimulateSettings, values).model_dump(include=set(values)) == values
+
+
+@pytest.mark.parametrize(("population", "ploidy"), [("unlinked", 1), ("dh", 1), ("ril", 2), ("f2", 2), ("bc", 2), ("outbred", 2)])
+def test_ploidy_is_that_of_the_population(population: str, ploidy: int) -> None:
+    assert build(SimulateSettings, {"population": population}).n_alleles == ploidy
+
+
 def test_correlation_just_inside_the_limit_is_taken() -> None:
     assert build(SimulateSettings, {**ONE_GROUP, "genetic_correlation": -0.11}).genetic_correlation == -0.11
 
@@ -158,6 +218,23 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "h2": 0.999,
         "seed": 1,
         "block_size": 4096,
+        "n_pairs": None,
+        "effect_distribution": "normal",
+        "gamma_shape": 0.4,
+        "dominance_degree_mean": 0.0,
+        "dominance_degree_sd": 0.0,
+        "rel_dd": 0.0,
+        "pair_linkage": "any",
+        "population": "unlinked",
+        "n_chromosomes": 1,
+        "chromosome_cm": 100.0,
+        "n_generations": None,
+        "n_founders": 100,
+        "allele_frequency_shape": (1.0, 1.0),
+        "ploidy": None,
+        "hidden_qtl": False,
+        "error_rate": 0.0,
+        "missing_rate": 0.0,
     },
     "fit-ridge": {
         "protocol": "paper",

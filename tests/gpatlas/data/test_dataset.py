@@ -11,7 +11,7 @@ import pytest
 from by_hand import ALLELES, PACKED, by_hand
 
 from gpatlas.data import simulate
-from gpatlas.data.dataset import IMPORTED_FORMAT, Dataset, DatasetError, DatasetWriter
+from gpatlas.data.dataset import DESCRIBED_FORMAT, Dataset, DatasetError, DatasetWriter
 from gpatlas.data.effects import TraitFacts
 from gpatlas.data.settings import SimulateSettings
 from gpatlas.progress import Progress
@@ -113,7 +113,7 @@ def test_cut_short(tmp_path: Path) -> None:
         Dataset(path)
 
 
-@pytest.mark.parametrize("version", [IMPORTED_FORMAT + 1, 0, None])
+@pytest.mark.parametrize("version", [DESCRIBED_FORMAT + 1, 0, None])
 def test_another_format_version(tmp_path: Path, version: int | None) -> None:
     path = write(tmp_path / "data.h5", TWO_GROUPS)
     with h5py.File(path, "r+") as file:

@@ -127,7 +127,7 @@ def test_no_locus_left_is_an_error(tmp_path: Path) -> None:
         write(tmp_path / "own.h5", COUNTS[:, :0], individuals(3))
 
 
-@pytest.mark.parametrize("lost", ["covariates", "individuals", "traits", "loci", "ploidy", "report", "bits_per_locus"])
+@pytest.mark.parametrize("lost", ["covariates", "individuals", "traits", "loci", "ploidy", "bits_per_locus"])
 def test_a_file_that_lacks_something(tmp_path: Path, lost: str) -> None:
     write(tmp_path / "own.h5", COUNTS, individuals(3))
     with h5py.File(tmp_path / "own.h5", "r+") as file:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pytest
 
 from gpatlas.data.settings import SimulateSettings
-from gpatlas.data.simulate import draw_effects, run
+from gpatlas.data.simulate import run
+from gpatlas.data.traits import draw_effects
 from gpatlas.progress import Progress
 from gpatlas.settings import build
 
@@ -293,7 +294,7 @@ def test_unscaled_effects_have_the_stated_variances() -> None:
     """a ~ N(0, 1), e ~ N(0, 4·rel_aa): relative SE √(2/k) of a variance and σ/√k of a mean, of k effects."""
     q = 2000
     settings = build(SimulateSettings, {"n_loci": q, "n_qtl": q, "rel_aa": REL_AA})
-    effects = draw_effects(settings, np.random.default_rng(1))
+    effects = draw_effects(settings, np.arange(settings.n_loci), settings.n_loci, np.random.default_rng(1))
     np.testing.assert_allclose(effects.additive.var(axis=0), 1, rtol=4 * np.sqrt(2 / q))
     np.testing.assert_allclose(effects.additive.mean(axis=0), 0, atol=4 / np.sqrt(q))
     wanted = 4 * np.array(REL_AA)
@@ -305,7 +306,7 @@ def test_qtl_and_pairs_are_drawn_at_random() -> None:
     """Mean position of q of m loci: SE (m/√12)·√((1 − q/m)/q). Neighbours among the QTL make a pair once on average (Poisson)."""
     m, q = 4000, 1000
     settings = build(SimulateSettings, {"n_loci": m, "n_qtl": q, "rel_aa": (1.0,)})
-    effects = draw_effects(settings, np.random.default_rng(2))
+    effects = draw_effects(settings, np.arange(settings.n_loci), settings.n_loci, np.random.default_rng(2))
     qtl = np.flatnonzero(effects.additive[:, 0])
     assert qtl.mean() == pytest.approx((m - 1) / 2, abs=4 * m / np.sqrt(12) * np.sqrt((1 - q / m) / q))
     ranks = np.searchsorted(qtl, effects.pairs[0])

@@ -51,7 +51,7 @@ def test_finds_the_pairs_of_the_studys_smallest_populations(tmp_path: Path, n_qt
     assert (table["pearson_r"] > CEILING).all()
     assert strong["pair_precision"].mean() > 0.9
     assert strong["pair_recall"].mean() > 0.9
-    assert pairs.groupby("trait").size().reindex(table["trait"], fill_value=0).tolist() == table["n_pairs"].tolist()
+    assert pairs.groupby("trait").size().reindex(table["trait"], fill_value=0).tolist() == table["n_pairs_found"].tolist()
 
 
 def test_finds_them_where_there_are_twenty_pairs_an_individual(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_screens_loci_too_where_they_are_many(tmp_path: Path) -> None:
     assert (table["pearson_r"] > CEILING).all()
     assert table["pair_precision"][1] > 0.9
     assert table["pair_recall"][1] > 0.9
-    assert table["n_pairs"][0] <= 2
+    assert table["n_pairs_found"][0] <= 2
     assert (table["effect_correlation"] > CEILING).all()
 
 
@@ -137,7 +137,7 @@ def test_without_pairs_it_is_ridge(tmp_path: Path) -> None:
     same = ["pearson_r", "effect_correlation", "prediction_mean", "prediction_sd", "penalty"]
     pd.testing.assert_frame_equal(table[same], ridge[same], rtol=1e-9)
     assert pairs.empty
-    assert table["n_pairs"].tolist() == [0]
+    assert table["n_pairs_found"].tolist() == [0]
     assert table[["pair_precision", "pair_recall"]].isna().all(axis=None)
 
 
@@ -148,7 +148,7 @@ def test_columns_progress_and_numbers_of_the_table(tmp_path: Path) -> None:
     progress = Recorder()
     source = simulated(tmp_path, n_loci=20, n_qtl=12, rel_aa=(1.0, 1.0))
     table, pairs = fitted(source, progress, max_scan_individuals=400)
-    own = ["n_pairs", "pair_precision", "pair_recall", "threshold", "penalty", "n_scanned"]
+    own = ["n_pairs_found", "pair_precision", "pair_recall", "threshold", "penalty", "n_scanned"]
     assert list(table)[9 : 9 + len(own)] == own
     ends = ["locus_1_from", "locus_1_to", "locus_2_from", "locus_2_to"]
     assert list(pairs) == ["trait", "locus_1", "locus_2", "effect", "score", *ends, "stability", "false_discovery_rate", "causal"]
@@ -210,7 +210,7 @@ def test_success_by_hand() -> None:
     pairs["causal"] = is_causal(pairs, effects)
     assert pairs["causal"].tolist() == [1, 0, 0, 0]
     found = success(pairs, effects)
-    assert found["n_pairs"].tolist() == [3, 0, 1]
+    assert found["n_pairs_found"].tolist() == [3, 0, 1]
     np.testing.assert_array_equal(found["pair_precision"], [1 / 3, np.nan, 0])
     np.testing.assert_array_equal(found["pair_recall"], [0.5, 0, np.nan])
 
@@ -223,7 +223,7 @@ def test_a_pair_is_true_that_stands_for_a_true_one() -> None:
     pairs["causal"] = is_causal(pairs, effects)
     assert pairs["causal"].tolist() == [1, 1, 0]
     found = success(pairs, effects)
-    assert (found["n_pairs"][0], found["pair_precision"][0], found["pair_recall"][0]) == (3, 2 / 3, 2 / 3)
+    assert (found["n_pairs_found"][0], found["pair_precision"][0], found["pair_recall"][0]) == (3, 2 / 3, 2 / 3)
 
 
 def test_nothing_at_all_is_found_in_noise_among_many_loci() -> None:
@@ -236,7 +236,7 @@ def test_nothing_at_all_is_found_in_noise_among_many_loci() -> None:
     np.testing.assert_allclose(model.predict(genotypes.rows(slice(0, 3))), np.tile(phenotypes.mean(axis=0), (3, 1)), atol=0.01)
     assert pairs.empty
     effects = Effects(np.zeros((90, 2)), np.zeros((2, 0, 2), np.int32), np.zeros((2, 0)), np.zeros(2))
-    assert success(pairs.assign(causal=is_causal(pairs, effects)), effects)["n_pairs"].tolist() == [0, 0]
+    assert success(pairs.assign(causal=is_causal(pairs, effects)), effects)["n_pairs_found"].tolist() == [0, 0]
 
 
 def test_a_population_that_does_not_fit_is_refused_with_what_it_would_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
