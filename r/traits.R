@@ -1,5 +1,6 @@
 # Traits, drawn by AlphaSimR 1.4.2, what their effects make of genomes, and what their variance is made of.
 
+THREADS <- 2L  # decides the order of sums, and so the last digit; with 2 it is that of tests/data
 TOLERANCE <- 1e-9  # AlphaSimR's genetic values, of variance 1, differ from the recomputed ones by rounding
 MOST_INDIVIDUALS <- 10000  # of least squares
 

@@ -21,7 +21,7 @@ from alphasimr_runs import SCRIPT, rscript, simulate_by_alphasimr, skip_without_
 
 from gpatlas.cli import main
 from gpatlas.data import alphasimr
-from gpatlas.data.dataset import Dataset
+from gpatlas.data.dataset import FACTS_OF_TRAITS, Dataset
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray
 from gpatlas.data.settings import ImportSettings, SimulateSettings
@@ -64,6 +64,13 @@ SMALL = {
     "one group": "--n-individuals 100 --n-loci 60 --n-qtl 24 --rel-aa 1 --n-traits 3 --genetic-correlation -0.4",
     "uncorrelated group": "--n-individuals 100 --n-loci 48 --n-qtl 48 --rel-aa 1 --n-traits 3",
     "one pair": "--n-individuals 100 --n-loci 9 --n-qtl 2 --rel-aa 0,1",
+}
+LINKED = {
+    "haploids, hidden QTL, one group": "--population outbred --ploidy 1 --n-founders 20 --n-generations 2 --n-individuals 90 --n-qtl 10 "
+    "--n-chromosomes 4 --hidden-qtl --rel-aa 1 --n-traits 3 --genetic-correlation 0.5 --effect-distribution gamma",
+    "diploids, hidden QTL, dominance": "--population f2 --n-individuals 90 --n-loci 45 --n-chromosomes 2 --n-qtl 10 --n-pairs 3 --hidden-qtl "
+    "--dominance-degree-mean 0.5",
+    "unlinked, few pairs": "--n-individuals 90 --n-qtl 10 --n-pairs 2 --effect-distribution equal",
 }
 LONG = "--n-individuals 100000"  # seconds after its first step
 Simulate = Callable[[str], Path]
@@ -189,7 +196,7 @@ def described(path: Path) -> dict[str, Any]:
     return {"arrays": arrays, "attributes": attributes}
 
 
-@pytest.mark.parametrize("flags", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("flags", [*SMALL.values(), *LINKED.values()], ids=[*SMALL, *LINKED])
 def test_file_is_like_the_native_simulators(simulate: Simulate, tmp_path: Path, flags: str) -> None:
     native = tmp_path / "native.h5"
     with pytest.raises(SystemExit, match="0"):
@@ -201,7 +208,7 @@ def test_file_is_like_the_native_simulators(simulate: Simulate, tmp_path: Path, 
         assert ours.attributes["rel_aa"].tolist() == theirs.attributes["rel_aa"].tolist()
         assert json.loads(ours.attributes["trait_groups"]) == json.loads(theirs.attributes["trait_groups"])
         assert [ours.attributes["simulator"], ours.attributes["simulator_version"]] == ["alphasimr", "1.4.2"]
-        drawn = {"v_a", "v_aa", "v_a_over_v_g", "simulator"}
+        drawn = {*FACTS_OF_TRAITS, "m_e", "simulator"} - {"rel_aa"}
         for row, expected in zip(ours.facts(), theirs.facts(), strict=True):
             assert {name: row[name] for name in row.keys() - drawn} == {name: expected[name] for name in expected.keys() - drawn}
 
@@ -212,9 +219,11 @@ def test_ridge_reads_it(simulate: Simulate, tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "ridge.csv")["pearson_r"][0] > 0.99  # trait 1 is additive
 
 
-@pytest.mark.parametrize("block_size", [1, 7, 100])
-def test_blocks_do_not_change_a_byte(simulate: Simulate, block_size: int) -> None:
-    flags = SMALL["neutral loci, one trait"]
+@pytest.mark.parametrize(
+    ("flags", "block_size"),
+    [*((SMALL["neutral loci, one trait"], size) for size in (1, 7, 100)), (LINKED["diploids, hidden QTL, dominance"], 7)],
+)
+def test_blocks_do_not_change_a_byte(simulate: Simulate, flags: str, block_size: int) -> None:
     assert simulate(f"{flags} --block-size {block_size}").read_bytes() == simulate(flags).read_bytes()
 
 
