@@ -9,14 +9,13 @@ import pandas as pd
 
 from gpatlas.data.dataset import Dataset
 from gpatlas.data.population import Population
-from gpatlas.data.settings import SimulateSettings
-from gpatlas.data.simulate import run as run_simulate
 from gpatlas.fit import check_size
 from gpatlas.models.evaluation import evaluate
 from gpatlas.models.registry import MODELS, Model
 from gpatlas.models.settings import FitSettings
 from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError, Size, build, nearest
+from gpatlas.stages import STAGES
 
 WITHOUT_TRUTH = ("r_squared", "r_squared_sd")  # in the place of what only simulated traits have, so that a table is narrow
 SCORES = ("pearson_r", "pearson_r_sd", *WITHOUT_TRUTH)
@@ -32,18 +31,20 @@ def load(path: str | Path) -> Population:
         return data.population()
 
 
-def simulate(**settings: Any) -> Population:
-    """A population with additive and pairwise epistatic traits, by AlphaSimR's model.
+def simulate(*, genotypes: str | Path | None = None, **settings: Any) -> Population:
+    """A population with additive, dominance and pairwise epistatic traits, by AlphaSimR's model; or such traits on given genotypes.
 
-    `settings`: those of `python -m gpatlas simulate`, with '_' for '-' (n_individuals, n_loci, n_qtl, rel_aa, h2, seed, …; see
-    help(gpatlas.data.settings.SimulateSettings)); a list will do for a tuple. The same settings give the same population.
+    `settings`: those of `python -m gpatlas simulate`, with '_' for '-' (n_individuals, n_loci, n_qtl, rel_aa, h2, population, seed, …; see
+    help(gpatlas.data.settings.SimulateSettings)); a list will do for a tuple. With `genotypes`, the path of a dataset file, those of
+    `simulate-traits` (gpatlas.data.settings.SimulateTraitsSettings). The same settings give the same population.
     Raises gpatlas.settings.SettingsError, a ValueError, that names every setting which is wrong, and what would be right.
     """
-    chosen = build(SimulateSettings, settings)
+    stage = STAGES["simulate" if genotypes is None else "simulate-traits"]
+    chosen = build(stage.settings, settings)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "simulated.h5"
-        progress = _progress("simulate")
-        run_simulate(chosen, None, path, progress)
+        progress = _progress(stage.name)
+        stage.load()(chosen, None if genotypes is None else Path(genotypes), path, progress)
         progress.close()
         population = load(path)
     return population.named("simulated")

@@ -23,12 +23,14 @@ CONFIGS = re.findall(r"^\| `(configs/\w+\.yaml)` \|[^|]*\| (\d+) \| (\d+) \|", R
 def test_stage_commands_work(tmp_path: Path) -> None:
     (tmp_path / "tests").symlink_to(PROJECT / "tests")
     commands = re.findall(r"^python (-m gpatlas [^#\n]+)", README, re.MULTILINE)
-    assert len(commands) == 9
+    assert len(commands) == 11
     for command in commands:
         ended = subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
     expected = {
         "data.h5",
+        "ril.h5",
+        "traits.h5",
         "ridge.csv",
         "mlp.csv",
         "pairwise.csv",

@@ -58,15 +58,8 @@ WHOLE = {  # by format: what a file has in any case, and its attributes
         ("n_loci", "bits_per_locus", "ploidy", "simulator"),
     ),
 }
-# Attributes of simulated traits that are columns of every table, and those with a value per trait
-FACTS: dict[str, type[int] | type[float] | type[str]] = {
-    "population": str,
-    "ploidy": int,
-    "n_qtl": int,
-    "n_pairs": int,
-    "h2": float,
-    "m_e": float,
-}
+# Attributes that are columns of tables where they are there: of the file, and of every trait
+FACTS: dict[str, type[int] | type[float] | type[str]] = {"population": str, "ploidy": int, "n_pairs": int, "m_e": float}
 FACTS_OF_TRAITS = (
     *("rel_aa", "v_a", "v_d", "v_aa", "v_dd", "v_a_over_v_g", "v_a_statistical", "v_d_statistical", "v_i_statistical"),
     *("linear_r_squared", "marker_qtl_cm"),
@@ -210,15 +203,16 @@ class Dataset:
 
     def facts(self) -> list[dict[str, Any]]:
         """One row per trait: the parameters of the population and of the trait, as columns of a table."""
-        shared = {"n_individuals": self.n_individuals, "n_loci": self.n_loci, "n_traits": self.n_traits}
-        shared["simulator"] = str(self.attributes["simulator"])
+        size = {"n_individuals": self.n_individuals, "n_loci": self.n_loci}
+        simulator = {"simulator": str(self.attributes["simulator"])}
         if "trait_groups" not in self.attributes:
-            known = {**shared, "ploidy": int(self.attributes["ploidy"])}
+            known = {**size, "n_traits": self.n_traits, "ploidy": int(self.attributes["ploidy"]), **simulator}
             return [{"trait_name": str(name), **known} for name in self._texts("traits/name")]
         groups = json.loads(self.attributes["trait_groups"])
         correlations = [group["genetic_correlation"] for group in groups for _ in range(group["n_traits"])]
-        numbers = {name: kind(self.attributes[name]) for name, kind in FACTS.items() if name in self.attributes}
-        shared |= {**numbers, "n_trait_groups": len(groups)}
+        numbers = {"n_qtl": int(self.attributes["n_qtl"]), "n_traits": self.n_traits, "n_trait_groups": len(groups)}
+        further = {name: kind(self.attributes[name]) for name, kind in FACTS.items() if name in self.attributes}
+        shared = {**size, **numbers, "h2": float(self.attributes["h2"]), **simulator, **further}
         names = [name for name in FACTS_OF_TRAITS if name in self.attributes]
         return [
             {**shared, "genetic_correlation": correlations[trait], **{name: float(self.attributes[name][trait]) for name in names}}

@@ -33,7 +33,10 @@ def linear_r_squared(read: Callable[[], Iterable[ByteArray]], effects: Effects, 
             pairs = np.searchsorted(loci, effects.pairs[trait])
             average_effects = effects.additive[loci, trait] + _slopes_of_products(mean, covariance, pairs, effects.epistatic[trait])
             v_g = float(genetic_values[:, trait].var())
-            found[trait] = explained_share(average_effects, covariance, inverse, cross, v_g, rank, n)
+            if explains_more(average_effects, covariance, inverse, cross, v_g, rank, n):
+                found[trait] = adjusted_r_squared(inverse, cross, v_g, rank, n)
+            else:
+                found[trait] = float(average_effects @ (covariance @ average_effects)) / v_g
     return np.clip(found, 1 / n, 1)
 
 
@@ -69,21 +72,23 @@ def _slopes_of_products(mean: FloatArray, covariance: FloatArray, pairs: npt.NDA
     return added
 
 
-def explained_share(
+def explains_more(
     average_effects: FloatArray, covariance: FloatArray, inverse: FloatArray, cross: FloatArray, v_g: float, rank: int, n: int
-) -> float:
-    """R² of the average effects (p,), or of all their columns together where these explain more; as `linear_r_squared` says.
+) -> bool:
+    """Whether least squares on all columns explains more of what the average effects (p,) leave than by chance.
 
     `covariance` of the columns (p, p), its pseudo-inverse and rank, and `cross` (p,), their covariances with the genetic values of n.
     """
-    fitted = covariance @ average_effects
-    linear = float(average_effects @ fitted)
     freedom = n - 1 - rank
     if freedom < 1:
-        return linear / v_g
-    rest, rest_variance = cross - fitted, v_g - 2 * float(average_effects @ cross) + linear
+        return False
+    fitted = covariance @ average_effects
+    rest, rest_variance = cross - fitted, v_g - 2 * float(average_effects @ cross) + float(average_effects @ fitted)
     # By chance the share is beta-distributed, with parameters rank/2 and freedom/2.
     chance, spread = rank / (n - 1), np.sqrt(2 * rank * freedom / (n + 1)) / (n - 1)
-    if rest @ inverse @ rest <= (chance + STANDARD_DEVIATIONS * spread) * rest_variance:
-        return linear / v_g
-    return 1 - (1 - float(cross @ inverse @ cross) / v_g) * (n - 1) / freedom
+    return bool(rest @ inverse @ rest > (chance + STANDARD_DEVIATIONS * spread) * rest_variance)
+
+
+def adjusted_r_squared(inverse: FloatArray, cross: FloatArray, v_g: float, rank: int, n: int) -> float:
+    """Of least squares on all columns, as `explains_more` has the arguments."""
+    return 1 - (1 - float(cross @ inverse @ cross) / v_g) * (n - 1) / (n - 1 - rank)

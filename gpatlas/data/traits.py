@@ -147,7 +147,7 @@ def traits_of(settings: TraitSettings, effects: Effects, qtl: Genotypes, noise: 
         "rel_aa": trait_rel_aa(settings),
         **{"v_a": v_a, "v_d": v_d, "v_aa": v_aa, "v_dd": v_dd, "v_a_over_v_g": v_a / v_g},
         **dict(zip(("v_a_statistical", "v_d_statistical", "v_i_statistical"), statistical, strict=True)),
-        "linear_r_squared": statistical[0] / v_g,
+        "linear_r_squared": np.clip(statistical[0] / v_g, 1 / len(genetic_values), 1),
         "marker_qtl_cm": marker_qtl_cm(effects),
     }
     phenotypes = genetic_values + np.sqrt(1 / settings.h2 - 1) * noise.standard_normal(genetic_values.shape)

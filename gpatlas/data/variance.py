@@ -6,12 +6,14 @@ Quantitative Traits, chapters 4 and 5). Here they come from sequential least squ
 QTL, which explain V_A; then on heterozygosity too, which adds V_D; the rest is V_I.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import BLOCK_SIZE, MISSING, ByteArray, FloatArray, Genotypes, Rows
-from gpatlas.data.linear import explained_share, pseudo_inverse
+from gpatlas.data.linear import adjusted_r_squared, explains_more, pseudo_inverse
 
 MOST_COLUMNS = 2000  # of least squares on all QTL
 SEGMENT_INDIVIDUALS, SEGMENT_LOCI = 2000, 5000  # that tell the effective number of segments
@@ -22,20 +24,18 @@ def statistical_components(local: Effects, qtl: Genotypes, genetic_values: Float
 
     With x = 2·count / ploidy − 1 and h = 1 in heterozygotes, every term of a genetic value is regressed on x, then on x and h, of its own
     loci: a·x + d·h has the average effect a + d·cov(h, x) / var(x), which is a + d·(q − p) in Hardy-Weinberg proportions; the
-    product of two loci, the slopes of its regression on both. The variance of what these sums of slopes explain is the answer where
-    pairs are not linked to other QTL, and has next to no sampling error. Where least squares on all QTL explains more than by chance, its
-    adjusted R² is the answer (`explained_share`); with more than MOST_COLUMNS of them it is not looked at. No component is below 0.
+    product of two loci, the slopes of its regression on both. What these sums of slopes explain, what heterozygosity adds, and the rest
+    have the variances V_A, V_D and V_I, which are scaled to sum to V_G: parts that are orthogonal in a large population covary by chance
+    in a sample. That has next to no sampling error, and holds where pairs are not linked to other QTL. Where least squares on all QTL
+    explains more than by chance, its adjusted R² is the answer, as in `linear_r_squared`, and no component is below 0. It is not looked
+    at with more than MOST_COLUMNS of them, or with no more individuals than columns.
     """
-    n, v_g = len(genetic_values), genetic_values.var(axis=0)
+    v_g = genetic_values.var(axis=0)
     components = np.empty((3, len(v_g)))
     for traits in local.groups:
         loci = local.qtl(traits.start)
-        slopes = _slopes(local, traits, loci, qtl)
-        shares = _explained(slopes, loci, qtl, genetic_values[:, traits])
-        additive = np.clip(shares[0], 1 / n, 1)
-        with_dominance = np.clip(shares[-1], additive, 1)
-        components[:, traits] = v_g[traits] * np.array([additive, with_dominance - additive, 1 - with_dominance])
-    return components
+        components[:, traits] = _shares(_slopes(local, traits, loci, qtl), loci, qtl, genetic_values[:, traits])
+    return np.asarray(v_g * components)
 
 
 def _coded(counts: ByteArray, highest: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -66,12 +66,13 @@ def _own_moments(qtl: Genotypes, loci: Rows, pairs: Rows) -> tuple[FloatArray, F
     squares = [np.zeros((len(loci), 2, 2)), np.zeros((len(pairs), 6, 6))]
     for _, counts in qtl.blocks(BLOCK_SIZE):
         x, h = (of.T for of in _coded(counts[:, loci], qtl.highest))
-        (first, second), n = pairs.T, len(qtl)
+        first, second = pairs.T
         own = [x[first], x[second], h[first], h[second], x[first] * x[second], h[first] * h[second]]
         for number, terms in enumerate((np.stack([x, h], axis=1), np.stack(own, axis=1))):
-            sums[number] += terms.sum(axis=2) / n
-            squares[number] += terms @ terms.transpose(0, 2, 1) / n
-    of_loci, of_pairs = (square - one[:, :, None] * one[:, None, :] for square, one in zip(squares, sums, strict=True))
+            sums[number] += terms.sum(axis=2)
+            squares[number] += terms @ terms.transpose(0, 2, 1)
+    n = len(qtl)
+    of_loci, of_pairs = (square / n - one[:, :, None] * one[:, None, :] / n**2 for square, one in zip(squares, sums, strict=True))
     return of_loci, of_pairs
 
 
@@ -84,29 +85,46 @@ def _with_pairs(slopes: FloatArray, columns: Rows, of_pairs: FloatArray, effects
     return slopes
 
 
-def _explained(slopes: list[FloatArray], loci: Rows, qtl: Genotypes, values: FloatArray) -> list[FloatArray]:
-    """The shares (T,) of the variance of the genetic values (n, T) that the slopes, or least squares on their columns, explain."""
+def _shares(slopes: list[FloatArray], loci: Rows, qtl: Genotypes, values: FloatArray) -> FloatArray:
+    """V_A, V_D and V_I of the genetic values (n, T), (3, T), in parts of their sum."""
     n, width = len(values), len(slopes[-1])
     fitted = [np.empty_like(values) for _ in slopes]
-    mean, gram, cross = np.zeros(width), np.zeros((width, width) if width <= MOST_COLUMNS else (0, 0)), np.zeros((width, values.shape[1]))
+    total, gram, cross = np.zeros(width), np.zeros((width, width) if width <= MOST_COLUMNS else (0, 0)), np.zeros((width, values.shape[1]))
     for rows, counts in qtl.blocks(BLOCK_SIZE):
         columns = np.concatenate(_coded(counts[:, loci], qtl.highest), axis=1)[:, :width]
         for of_slopes, found in zip(slopes, fitted, strict=True):
             found[rows] = columns[:, : len(of_slopes)] @ of_slopes
         if gram.size:
             gram += columns.T @ columns
-            mean += columns.sum(axis=0) / n
-            cross += columns.T @ values[rows] / n
-    v_g = values.var(axis=0)
+            total += columns.sum(axis=0)
+            cross += columns.T @ values[rows]
+    parts = np.array([fitted[0], fitted[-1] - fitted[0], values - fitted[-1]]).var(axis=1)
+    shares: FloatArray = parts / parts.sum(axis=0)
     if not gram.size:
-        return [found.var(axis=0) / v_g for found in fitted]
-    covariance, shares = gram / n - np.outer(mean, mean), []
-    for of_slopes in slopes:
-        part = covariance[: len(of_slopes), : len(of_slopes)]
-        inverse, rank = pseudo_inverse(part)
-        of_traits = zip(of_slopes.T, cross[: len(of_slopes)].T, v_g, strict=True)
-        shares.append(np.array([explained_share(one, part, inverse, with_values, float(v), rank, n) for one, with_values, v in of_traits]))
+        return shares
+    covariance, cross = gram / n - np.outer(total, total) / n**2, cross / n
+    for trait, by_least_squares in enumerate(_least_squares(slopes, covariance, cross, values)):
+        if by_least_squares is not None:
+            shares[:, trait] = by_least_squares
     return shares
+
+
+def _least_squares(slopes: list[FloatArray], covariance: FloatArray, cross: FloatArray, values: FloatArray) -> Iterator[FloatArray | None]:
+    """Of every trait V_A, V_D and V_I (3,) in parts of V_G, where least squares explains more than the slopes by more than chance."""
+    n, parts = len(values), [covariance[: len(of_slopes), : len(of_slopes)] for of_slopes in slopes]
+    inverses = [pseudo_inverse(part) for part in parts]
+    for trait, v_g in enumerate(values.var(axis=0).tolist()):
+        of_trait = [
+            (of_slopes[:, trait], part, inverse, cross[: len(of_slopes), trait], v_g, rank, n)
+            for of_slopes, part, (inverse, rank) in zip(slopes, parts, inverses, strict=True)
+        ]
+        if n - 1 <= inverses[-1][1] or not any(explains_more(*arguments) for arguments in of_trait):
+            yield None
+            continue
+        r_squared = [adjusted_r_squared(*arguments[2:]) for arguments in of_trait]
+        additive = np.clip(r_squared[0], 0, 1)
+        both = np.clip(r_squared[-1], additive, 1)
+        yield np.array([additive, both - additive, 1 - both])
 
 
 def effective_segments(counts: ByteArray) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from populations import write_dataset
 
 import gpatlas
 from gpatlas import needs
@@ -31,6 +32,16 @@ def test_simulated_population_is_the_file_of_the_command(tmp_path: Path) -> None
     assert np.array_equal(simulated.genetic_values, loaded.genetic_values)
     assert repr(simulated) == "Population(simulated: 200 individuals, 10 loci, 2 traits)"
     assert loaded.name == str(path)
+
+
+def test_traits_are_simulated_on_the_genotypes_of_a_file(tmp_path: Path) -> None:
+    path, out = tmp_path / "data.h5", tmp_path / "traits.h5"
+    write_dataset(tmp_path, population="f2", n_individuals=60, n_loci=10, n_qtl=4)
+    with pytest.raises(SystemExit):
+        main(["simulate-traits", "--genotypes", str(path), "--n-qtl", "6", "--rel-aa", "1", "--h2", "0.5", "--out", str(out)])
+    simulated = gpatlas.simulate(genotypes=path, n_qtl=6, rel_aa=[1.0], h2=0.5)
+    assert np.array_equal(simulated.phenotypes, gpatlas.load(out).phenotypes)
+    assert np.array_equal(simulated.genotypes.packed, gpatlas.load(path).genotypes.packed)
 
 
 def test_simulate_names_every_fault() -> None:

@@ -1,5 +1,6 @@
 """gpatlas.models.pairwise: finds the pairs that the simulators put in, and does no harm where there is nothing to find."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,20 @@ from gpatlas.data import alphasimr
 from gpatlas.data.dataset import Dataset
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import Genotypes
+from gpatlas.data.places import Places
 from gpatlas.data.settings import ImportSettings
 from gpatlas.models.contract import Part
-from gpatlas.models.pairwise import Trial, fit, folds, is_causal, settle_threshold, success
+from gpatlas.models.pairwise import (
+    Trial,
+    fit,
+    folds,
+    interacting,
+    is_causal,
+    settle_threshold,
+    success,
+    success_within,
+    true_pairs,
+)
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.scores import pearson_r
 from gpatlas.models.splits import ordered_split
@@ -224,6 +236,37 @@ def test_a_pair_is_true_that_stands_for_a_true_one() -> None:
     assert pairs["causal"].tolist() == [1, 1, 0]
     found = success(pairs, effects)
     assert (found["n_pairs_found"][0], found["pair_precision"][0], found["pair_recall"][0]) == (3, 2 / 3, 2 / 3)
+
+
+def placed() -> Effects:
+    """Loci every 2 cM of two chromosomes, six each, and a hidden QTL at 3.2 cM of the first; pairs of loci 2 and 8, and 12 and 10."""
+    places = Places(np.array([0] * 6 + [1] * 6 + [0]), np.array([0.0, 2, 4, 6, 8, 10] * 2 + [3.2]), 12)
+    effects = Effects(np.zeros((13, 1)), np.array([[[2, 8], [12, 10]]], np.int32), np.ones((1, 2)), np.zeros(1))
+    return replace(effects, places=places)
+
+
+def test_pairs_are_found_by_distance_in_either_order() -> None:
+    """The first finding is 2 and 4 cM from the first pair; the second, turned round, 0.8 and 0 cM from the other; the third near none."""
+    pairs = pd.DataFrame({"trait": 1, "locus_1": [4, 11, 1], "locus_2": [11, 3, 2]})
+    found = {name: float(values[0]) for name, values in success_within(pairs, placed()).items()}
+    assert found == {
+        **{"precision_1cm": 1 / 3, "recall_1cm": 1 / 2},
+        **{"precision_5cm": 2 / 3, "recall_5cm": 1},
+        **{"precision_10cm": 2 / 3, "recall_10cm": 1},
+    }
+    nothing = success_within(pairs[:0], placed())
+    assert np.isnan(nothing["precision_5cm"]).all()
+    assert nothing["recall_5cm"].tolist() == [0]
+    assert success_within(pairs, replace(placed(), places=None)) == {}
+
+
+def test_a_finding_may_stand_for_the_locus_next_to_a_hidden_qtl() -> None:
+    assert [of_trait.tolist() for of_trait in true_pairs(placed())] == [[[3, 9], [3, 11]]]
+
+
+def test_dominance_by_dominance_alone_makes_a_pair_true() -> None:
+    effects = replace(placed(), epistatic=np.zeros((1, 2)), dominance=np.zeros((13, 1)), dominance_epistatic=np.array([[0.0, 1.0]]))
+    assert [of_trait.tolist() for of_trait in interacting(effects)] == [[[12, 10]]]
 
 
 def test_nothing_at_all_is_found_in_noise_among_many_loci() -> None:
