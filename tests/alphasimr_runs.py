@@ -1,16 +1,18 @@
 """r/simulate.R in tests: run where AlphaSimR is installed."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "r" / "simulate.R"
+QUIET = {"OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait do not spin, which on a busy machine takes most of the time
 NEEDED = {"AlphaSimR": "1.4.2", "hdf5r": None, "jsonlite": None}
 
 
 def rscript(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["Rscript", "--vanilla", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(["Rscript", "--vanilla", *map(str, arguments)], capture_output=True, text=True, env=os.environ | QUIET)
 
 
 def skip_without_packages() -> None:
