@@ -204,10 +204,16 @@ def _phased(counts: ByteArray, random: np.random.Generator) -> ByteArray:
     """
     loci = np.ascontiguousarray(counts.T)
     n_loci, n = loci.shape
+    mean = loci.mean(axis=1)
+    variance = np.square(loci).mean(axis=1) - mean**2
+    sd = np.sqrt(np.where(variance > 0, variance, np.inf))
     evidence = np.zeros((n_loci, 2 * WINDOW + 1))
     for locus, here in enumerate(loci):
         before = np.arange(max(0, locus - WINDOW), locus)
-        evidence[locus, before - locus + WINDOW] = evidence[before, locus - before + WINDOW] = _coupling(loci[before], here)
+        correlation = loci[before] @ (here - mean[locus]) / (n * sd[before] * sd[locus])
+        correlation[abs(correlation) < 2 / np.sqrt(n)] = 0  # within 2 SE of none
+        odds = _coupling(correlation, mean[before] / 2, mean[locus] / 2)
+        evidence[locus, before - locus + WINDOW] = evidence[before, locus - before + WINDOW] = odds
     side = np.zeros((n_loci + 2 * WINDOW, n), np.int8)  # 1: the counted allele is on the first haplotype; -1: second; 0: homozygous
     for _ in range(SWEEPS):
         for locus, here in enumerate(loci):
@@ -217,15 +223,11 @@ def _phased(counts: ByteArray, random: np.random.Generator) -> ByteArray:
     return np.stack([alleles, loci - alleles]).transpose(2, 0, 1)
 
 
-def _coupling(counts: ByteArray, here: ByteArray) -> FloatArray:
-    """Log odds (k,) that a double heterozygote has both counted alleles on one haplotype: k loci, `counts` (k, n), with one, `here` (n,).
+def _coupling(correlation: FloatArray, p: FloatArray, q: float) -> FloatArray:
+    """Log odds (k,) that a double heterozygote has both counted alleles, of frequencies p (k,) and q, on one haplotype.
 
-    Haplotype frequencies follow from the correlation of the counts (Rogers & Huff 2009, Genetics 182: 839-844), where it is above 2 SE.
+    The haplotype frequencies follow from the correlation (k,) of the counts (Rogers & Huff 2009, Genetics 182: 839-844).
     """
-    p, q = counts.mean(axis=1) / 2, here.mean() / 2
-    spread = counts.std(axis=1) * here.std()
-    correlation = np.divide(counts @ (here - 2 * q) / len(here), spread, out=np.zeros(len(p)), where=spread > 0)
-    correlation[abs(correlation) < 2 / np.sqrt(len(here))] = 0
     d = correlation * np.sqrt(p * (1 - p) * q * (1 - q))
     d = np.clip(d, -np.minimum(p * q, (1 - p) * (1 - q)), np.minimum(p * (1 - q), (1 - p) * q))
     coupling, repulsion = (p * q + d) * ((1 - p) * (1 - q) + d), (p * (1 - q) - d) * ((1 - p) * q - d)

@@ -15,7 +15,7 @@ from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import BLOCK_SIZE, MISSING, ByteArray, FloatArray, Genotypes, Rows
 from gpatlas.data.linear import adjusted_r_squared, explains_more, pseudo_inverse
 
-MOST_COLUMNS = 2000  # of least squares on all QTL
+MOST_COLUMNS = 1000  # of least squares on all QTL
 SEGMENT_INDIVIDUALS, SEGMENT_LOCI = 2000, 5000  # that tell the effective number of segments
 
 
