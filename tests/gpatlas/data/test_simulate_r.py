@@ -68,8 +68,8 @@ SMALL = {
 LINKED = {
     "haploids, hidden QTL, one group": "--population outbred --ploidy 1 --n-founders 20 --n-generations 2 --n-individuals 90 --n-qtl 10 "
     "--n-chromosomes 4 --hidden-qtl --rel-aa 1 --n-traits 3 --genetic-correlation 0.5 --effect-distribution gamma",
-    "diploids, hidden QTL, dominance": "--population f2 --n-individuals 90 --n-loci 45 --n-chromosomes 2 --n-qtl 10 --n-pairs 3 --hidden-qtl "
-    "--dominance-degree-mean 0.5",
+    "diploids, hidden QTL, dominance": "--population f2 --n-individuals 90 --n-loci 45 --n-chromosomes 2 --n-qtl 10 --n-pairs 3 "
+    "--hidden-qtl --dominance-degree-mean 0.5",
     "unlinked, few pairs": "--n-individuals 90 --n-qtl 10 --n-pairs 2 --effect-distribution equal",
 }
 LONG = "--n-individuals 100000"  # seconds after its first step
