@@ -140,7 +140,7 @@ def by_chromosome(world: World) -> FloatArray:
         mine = world.chromosome == name
         p, counts = frequency[mine], world.counts[:, mine]
         varying = (p > 0.05) & (p < 0.95)
-        r2 = np.corrcoef(counts[:, varying].T) ** 2
+        r2 = np.asarray(np.corrcoef(counts[:, varying].T)) ** 2
         apart = np.abs(world.cm[mine][varying][:, None] - world.cm[mine][varying])
         decay = [r2[(apart > low) & (apart <= high)].mean() for low, high in ((0, 15), (15, 40), (40, 100))]
         observed = (counts == 1).mean() if world.ploidy == 2 else 0.0
