@@ -17,21 +17,20 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from alphasimr_runs import SCRIPT, rscript, simulate_by_alphasimr, skip_without_packages
 
 from gpatlas.cli import main
 from gpatlas.data import alphasimr
-from gpatlas.data.dataset import Dataset
+from gpatlas.data.dataset import FACTS_OF_TRAITS, Dataset
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray
-from gpatlas.data.settings import ImportSettings
+from gpatlas.data.settings import ImportSettings, SimulateSettings
 from gpatlas.data.simulate import realised
 from gpatlas.models.settings import split_sizes
 from gpatlas.progress import Progress
 from gpatlas.settings import build
 
 DATA = Path(__file__).parents[2] / "data"
-SCRIPT = Path(__file__).parents[3] / "r" / "simulate.R"
-NEEDED = {"AlphaSimR": "1.4.2", "hdf5r": None, "jsonlite": None}
 pytestmark = pytest.mark.skipif(shutil.which("Rscript") is None, reason="Rscript is not installed")
 
 SCALING = "--rel-aa 0,0.1,0.5,1,3 --h2 0.999"
@@ -66,35 +65,26 @@ SMALL = {
     "uncorrelated group": "--n-individuals 100 --n-loci 48 --n-qtl 48 --rel-aa 1 --n-traits 3",
     "one pair": "--n-individuals 100 --n-loci 9 --n-qtl 2 --rel-aa 0,1",
 }
+LINKED = {
+    "haploids, hidden QTL, one group": "--population outbred --ploidy 1 --n-founders 20 --n-generations 2 --n-individuals 90 --n-qtl 10 "
+    "--n-chromosomes 4 --hidden-qtl --rel-aa 1 --n-traits 3 --genetic-correlation 0.5 --effect-distribution gamma",
+    "diploids, hidden QTL, dominance": "--population f2 --n-individuals 90 --n-loci 45 --n-chromosomes 2 --n-qtl 10 --n-pairs 3 "
+    "--hidden-qtl --dominance-degree-mean 0.5",
+    "unlinked, few pairs": "--n-individuals 90 --n-qtl 10 --n-pairs 2 --effect-distribution equal",
+}
 LONG = "--n-individuals 100000"  # seconds after its first step
 Simulate = Callable[[str], Path]
 
 
-def rscript(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["Rscript", "--vanilla", *map(str, arguments)], capture_output=True, text=True)
-
-
 @pytest.fixture(scope="module")
 def packages() -> None:
-    """Skips where the script can't simulate."""
-    for package, wanted in NEEDED.items():
-        answer = rscript("-e", f"cat(as.character(packageVersion('{package}')))")
-        if answer.returncode or (wanted and answer.stdout != wanted):
-            pytest.skip(f"R package {package} {wanted or ''} is missing (found: {answer.stdout or 'none'})")
+    skip_without_packages()
 
 
 @pytest.fixture(scope="module")
 def simulate(packages: None, tmp_path_factory: pytest.TempPathFactory) -> Simulate:
     """The dataset file that flags make, made once."""
-
-    @cache
-    def made(flags: str) -> Path:
-        out = tmp_path_factory.mktemp("r") / "data.h5"
-        finished = rscript(SCRIPT, "simulate", *flags.split(), "--out", out)
-        assert finished.returncode == 0, finished.stderr
-        return out
-
-    return made
+    return cache(lambda flags: simulate_by_alphasimr(flags, tmp_path_factory.mktemp("r") / "data.h5"))
 
 
 def refusal_of_python(flags: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -206,7 +196,7 @@ def described(path: Path) -> dict[str, Any]:
     return {"arrays": arrays, "attributes": attributes}
 
 
-@pytest.mark.parametrize("flags", SMALL.values(), ids=SMALL)
+@pytest.mark.parametrize("flags", [*SMALL.values(), *LINKED.values()], ids=[*SMALL, *LINKED])
 def test_file_is_like_the_native_simulators(simulate: Simulate, tmp_path: Path, flags: str) -> None:
     native = tmp_path / "native.h5"
     with pytest.raises(SystemExit, match="0"):
@@ -218,7 +208,7 @@ def test_file_is_like_the_native_simulators(simulate: Simulate, tmp_path: Path, 
         assert ours.attributes["rel_aa"].tolist() == theirs.attributes["rel_aa"].tolist()
         assert json.loads(ours.attributes["trait_groups"]) == json.loads(theirs.attributes["trait_groups"])
         assert [ours.attributes["simulator"], ours.attributes["simulator_version"]] == ["alphasimr", "1.4.2"]
-        drawn = {"v_a", "v_aa", "v_a_over_v_g", "simulator"}
+        drawn = {*FACTS_OF_TRAITS, "m_e", "simulator"} - {"rel_aa"}
         for row, expected in zip(ours.facts(), theirs.facts(), strict=True):
             assert {name: row[name] for name in row.keys() - drawn} == {name: expected[name] for name in expected.keys() - drawn}
 
@@ -229,18 +219,22 @@ def test_ridge_reads_it(simulate: Simulate, tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "ridge.csv")["pearson_r"][0] > 0.99  # trait 1 is additive
 
 
-@pytest.mark.parametrize("block_size", [1, 7, 100])
-def test_blocks_do_not_change_a_byte(simulate: Simulate, block_size: int) -> None:
-    flags = SMALL["neutral loci, one trait"]
+@pytest.mark.parametrize(
+    ("flags", "block_size"),
+    [*((SMALL["neutral loci, one trait"], size) for size in (1, 7, 100)), (LINKED["diploids, hidden QTL, dominance"], 7)],
+)
+def test_blocks_do_not_change_a_byte(simulate: Simulate, flags: str, block_size: int) -> None:
     assert simulate(f"{flags} --block-size {block_size}").read_bytes() == simulate(flags).read_bytes()
 
 
 # Flags and refusals, which need neither AlphaSimR nor hdf5r
 
+OTHER_FLAGS = ("--out", "--overwrite", "--help")
+
 
 def flags_in(help_text: str) -> dict[str, str]:
     """Every flag, with its type, and what is said of it."""
-    flags = re.findall(r"^  (--\S+(?: [A-Z]+)?) +((?:.+\n?(?!  --))+)", help_text.partition("Options:\n")[2], flags=re.MULTILINE)
+    flags = re.findall(r"^  (--\S+(?: [A-Z]+| \[\S+\])?)\s+((?:.+\n?(?!  --))+)", help_text.partition("Options:\n")[2], flags=re.MULTILINE)
     return {flag: " ".join(text.split()) for flag, text in flags}
 
 
@@ -249,68 +243,98 @@ def test_same_flags_as_the_native_simulator(capsys: pytest.CaptureFixture[str]) 
         main(["simulate", "--help"])
     shown = rscript(SCRIPT, "simulate", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert len(flags_in(shown.stdout)) == 13
+    assert len(flags_in(shown.stdout)) == len(SimulateSettings.model_fields) + len(OTHER_FLAGS)
     assert flags_in(shown.stdout) == flags_in(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize(
-    "flags",
-    [
-        "--n-loci 1e3",
-        "--n-loci=",
-        "--h2 half",
-        "--rel-aa 1,a",
-        "--rel-aa 1,,2",
-        "--n-individuals 1 --n-loci 0 --n-qtl 1 --seed -1 --block-size 0",
-        "--rel-aa 1,-1,nan,-0.00001 --h2 0",
-        "--h2 1.5 --genetic-correlation -2",
-        "--genetic-correlation=inf",
-        "--n-qtl 45",
-        "--n-qtl 48",
-        "--n-loci 10",
-        "--n-traits 3",
-        "--n-traits 3 --independent",
-        "--n-traits 0 --rel-aa 1",
-        "--independent",
-        "--genetic-correlation 0.5",
-        "--n-traits 3 --rel-aa 1 --independent --genetic-correlation 0.5",
-        "--n-traits 3 --rel-aa 1 --genetic-correlation -0.5",
-        "--n-traits 3 --rel-aa 1 --genetic-correlation 1",
-        "--overwrite=yes",
-        "--seed",
-        "twice simulate",
-    ],
-)
-def test_same_refusals_as_the_native_simulator(tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: str) -> None:
-    words = ["--out", str(tmp_path / "new" / "data.h5"), *flags.split()]
-    refused = rscript(SCRIPT, "simulate", *words)
-    assert (refused.returncode, refused.stderr) == refusal_of_python(words, capsys)
-    assert refused.returncode == 2
-    assert not list(tmp_path.iterdir())
+REFUSED = [
+    "--n-loci 1e3",
+    "--n-loci=",
+    "--h2 half",
+    "--rel-aa 1,a",
+    "--rel-aa 1,,2",
+    "--n-individuals 1 --n-loci 0 --n-qtl 1 --seed -1 --block-size 0",
+    "--rel-aa 1,-1,nan,-0.00001 --h2 0",
+    "--h2 1.5 --genetic-correlation -2",
+    "--genetic-correlation=inf",
+    "--n-qtl 45",
+    "--n-qtl 48",
+    "--n-loci 10",
+    "--n-traits 3",
+    "--n-traits 3 --independent",
+    "--n-traits 0 --rel-aa 1",
+    "--independent",
+    "--genetic-correlation 0.5",
+    "--n-traits 3 --rel-aa 1 --independent --genetic-correlation 0.5",
+    "--n-traits 3 --rel-aa 1 --genetic-correlation -0.5",
+    "--n-traits 3 --rel-aa 1 --genetic-correlation 1",
+    "--population foo",
+    "--ploidy 3",
+    "--ploidy 2",
+    "--effect-distribution cauchy --gamma-shape 0",
+    "--n-pairs 0 --n-generations 0 --missing-rate 1 --error-rate 0.5 --n-founders 1 --chromosome-cm 0",
+    "--population ril --n-qtl 7 --n-pairs 4",
+    "--population dh --n-chromosomes 60",
+    "--population dh --n-qtl 48",
+    "--population f2 --ploidy 1",
+    "--hidden-qtl",
+    "--chromosome-cm 50",
+    "--n-founders 5",
+    "--population f2 --n-generations 3",
+    "--population dh --n-chromosomes 2 --allele-frequency-shape 1,2",
+    "--population outbred --ploidy 1 --rel-dd 1",
+    "--dominance-degree-sd 0.5",
+    "--population f2 --pair-linkage unlinked",
+    "--pair-linkage linked",
+    "--overwrite=yes",
+    "--seed",
+    "twice simulate",
+]
+REFUSED_HERE = {
+    "--n-lociz 3": "No such option '--n-lociz'. (allowed: --out, --overwrite, --n-qtl",
+    "--seed 3000000000": "--seed: must be less than or equal to 2147483647, got 3000000000",
+    "--n-individuals 1000000 --n-loci 20000": "--n-individuals: AlphaSimR holds at most 2147483647 bytes of genotypes",
+    "--population f2 --rel-dd 1": "--rel-dd: AlphaSimR has no dominance x dominance effects, got 1.0; the native simulator has",
+    "--population f2 --pair-linkage linked": "--pair-linkage: AlphaSimR has no choice of pairs, got linked; the native simulator has",
+    "--population f2 --error-rate 0.01": "--error-rate: AlphaSimR has no genotyping errors, got 0.01; the native simulator has",
+    "--population f2 --missing-rate 0.01": "--missing-rate: AlphaSimR has no missing calls, got 0.01; the native simulator has",
+    "--n-qtl 7 --n-pairs 2": "--n-qtl: AlphaSimR pairs all QTL, so it must be even, got 7",
+    "--population outbred --allele-frequency-shape 1": "--allele-frequency-shape: must be two numbers, got 1",
+}
+
+
+@pytest.fixture(scope="module")
+def refusals() -> dict[str, str]:
+    """What the script says to each of these flags, asked in one R process."""
+    sources = f"source('{SCRIPT.with_name('settings.R')}');"
+    ask = "tryCatch({parse_settings(strsplit(line, ' ')[[1]]); 'allowed'}, refusal = conditionMessage)"
+    program = f"{sources} for (line in readLines(file('stdin'))) cat(jsonlite::toJSON({ask}, auto_unbox = TRUE), '\\n')"
+    asked = [*REFUSED, *REFUSED_HERE]
+    lines = "".join(f"--out data.h5 {flags}\n" for flags in asked)
+    answered = subprocess.run(["Rscript", "--vanilla", "-e", program], input=lines, capture_output=True, text=True)
+    return dict(zip(asked, map(json.loads, answered.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("flags", REFUSED)
+def test_same_refusals_as_the_native_simulator(refusals: dict[str, str], capsys: pytest.CaptureFixture[str], flags: str) -> None:
+    assert refusal_of_python(["--out", "data.h5", *flags.split()], capsys) == (2, f"Error: {refusals[flags]}\n")
+
+
+@pytest.mark.parametrize("flags", REFUSED_HERE)
+def test_refusals_of_its_own(refusals: dict[str, str], flags: str) -> None:
+    assert refusals[flags].startswith(REFUSED_HERE[flags])
 
 
 def test_refusals_about_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there = tmp_path / "data.h5"
     there.write_text("precious")
-    for code, words in ((2, []), (2, ["--out", str(tmp_path)]), (1, ["--out", str(there)])):
+    new = str(tmp_path / "new" / "data.h5")
+    for code, words in ((2, []), (2, ["--out", str(tmp_path)]), (2, ["--out", new, "--ploidy", "3"]), (1, ["--out", str(there)])):
         refused = rscript(SCRIPT, *words)
         assert (refused.returncode, refused.stderr) == refusal_of_python(words, capsys)
         assert refused.returncode == code
     assert there.read_text() == "precious"
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        ("--n-lociz 3", "No such option '--n-lociz'. (allowed: --out, --overwrite, --n-individuals"),
-        ("--seed 3000000000", "--seed: must be less than or equal to 2147483647, got 3000000000"),
-        ("--n-individuals 1000000 --n-loci 20000", "--n-individuals: AlphaSimR holds at most 2147483647 bytes of genotypes"),
-    ],
-)
-def test_refusals_of_its_own(tmp_path: Path, flags: str, message: str) -> None:
-    refused = rscript(SCRIPT, *flags.split(), "--out", tmp_path / "data.h5")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(f"Error: {message}")
+    assert list(tmp_path.iterdir()) == [there]
 
 
 # How it runs
@@ -361,8 +385,8 @@ def test_nothing_is_left_of_a_kill(packages: None, tmp_path: Path, send: Callabl
 def test_genetic_values_of_other_effects_are_refused() -> None:
     """As AlphaSimR 2.0 and 2.1 make them; here trait 2 has trait 1's values."""
     check = "source('{}'); g <- matrix(c(1, -1, 2, 0, 1, 1, -1, -1), 4); check_explained(g{}, g, '2.1.0')"
-    assert rscript("-e", check.format(SCRIPT, " + 1e-12")).returncode == 0
-    refused = rscript("-e", check.format(SCRIPT, "[, c(1, 1)]"))
+    assert rscript("-e", check.format(SCRIPT.with_name("traits.R"), " + 1e-12")).returncode == 0
+    refused = rscript("-e", check.format(SCRIPT.with_name("traits.R"), "[, c(1, 1)]"))
     assert refused.returncode == 1
     found = "trait 2: AlphaSimR 2.1.0 gives genetic values that its effects do not explain (correlation -0.4472, largest difference 3"
     assert found in " ".join(refused.stderr.split())
