@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from gpatlas.data.settings import ImportSettings
+from gpatlas.data.settings import ImportSettings, SimulateSettings
 from gpatlas.data.sources import fingerprint
 from gpatlas.figures.registry import Populations
 from gpatlas.models.settings import Device, Protocol
@@ -34,6 +34,7 @@ SIMULATORS: dict[Simulator, Stage] = {
     "alphasimr": SIMULATE_ALPHASIMR,
     "import": STAGES["import-alphasimr"],
 }
+SIMULATE_TRAITS = STAGES["simulate-traits"].name
 NotNegative = Annotated[Int, Field(ge=0)]
 MERGE = "tag:yaml.org,2002:merge"
 COLLECTED = "collected"  # the store's folder for what belongs to all experiments
@@ -100,18 +101,17 @@ class Config:
     def data(self, population: Scenario | OwnScenario) -> DataSpec:
         """How the population's dataset file is made."""
         if isinstance(population, OwnScenario):
-            files = population.files()
-            reads = tuple(map(str, files.values()))
-            fingerprints = population.fingerprints()
-            return DataSpec(population.stage.name, given(population.settings), reads, fingerprints, population.size)
+            return population.data
         settings = given(self._settings(population))
+        if (genotypes := population.genotypes) is not None:
+            return DataSpec(SIMULATE_TRAITS, settings, (), {}, population.size, genotypes.name, genotypes.data)
         if not self.source:
             return DataSpec(self.stage.name, settings, (), {}, population.size)
         return DataSpec(self.stage.name, settings, (str(self.source),), {"files": str(self.fingerprint(population))}, population.size)
 
     def _settings(self, scenario: Scenario) -> Settings:
         simulation = scenario.simulation
-        if not self.source:
+        if not self.source or not isinstance(simulation, SimulateSettings):
             return simulation
         return ImportSettings(
             scenario=scenario.name,
@@ -142,7 +142,7 @@ class _Found:
             published = [columns for population in own for columns in population.published_columns()] if own else None
             self.own += own
         else:
-            populations = scenarios = expand_scenarios(name, experiment, shared, faults)
+            populations = scenarios = expand_scenarios(name, experiment, shared, folder, faults)
             self.scenarios += scenarios
         kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
         protocols = {settings.protocol for population in populations for _, settings in population.models} or {shared["protocol"]}
@@ -264,14 +264,14 @@ def _experiment(name: Any, block: Any, faults: Faults) -> Experiment | OwnExperi
     if fault:
         faults.add(where, fault)
     if not isinstance(block, dict):
-        keys = ", ".join(("data, or scenario, simulation, grid", *FittedBlock.model_fields))
+        keys = ", ".join(("data, or scenario, genotypes, plan, simulation, grid", *FittedBlock.model_fields))
         faults.add(where, f"must be a mapping with the keys {keys}, got {block!r}")
     if fault or not isinstance(block, dict):
         return None
     if "data" not in block:
         found: Experiment | None = faults.build(Experiment, block, where)
         return found
-    simulated = [key for key in ("scenario", "simulation", "grid") if key in block]
+    simulated = [key for key in Experiment.model_fields if key in block and key not in FittedBlock.model_fields]
     for key in simulated:
         faults.add(f"{where}.{key}", "goes with simulated populations; 'data' is given as well, leave one of them")
     own: OwnExperiment | None = faults.build(OwnExperiment, {key: value for key, value in block.items() if key not in simulated}, where)
@@ -286,6 +286,9 @@ def _check_run(config: Config, faults: Faults) -> None:
         faults.add("experiments", f"are published in a folder of at most 200 bytes, got {config.name!r}; run fewer at once")
     if (n_stages := sum(1 + len(list(population.fits())) for population in config.populations)) > MOST_STAGES:
         faults.add("experiments", too_many(f"{len(config.populations):,} scenarios and their fits", n_stages))
+    if config.stage is not SIMULATORS["native"]:
+        for name in dict.fromkeys(scenario.experiment for scenario in config.scenarios if scenario.genotypes):
+            faults.add(f"experiments.{name}.genotypes", f"goes with simulator 'native', not {config.content['simulator']!r}")
     for scenario in config.scenarios if config.source else ():
         try:
             config.fingerprint(scenario)

@@ -5,50 +5,63 @@ import math
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from gpatlas.data.settings import SimulateSettings, dataset_bytes, n_qtl_for
+from gpatlas.data.settings import SimulateSettings, SimulateTraitsSettings, dataset_bytes, n_qtl_for
+from gpatlas.figures.settings import PlanTarget
 from gpatlas.models.settings import FitSettings
 from gpatlas.settings import Settings, Size, nearest
 from pipeline.faults import Faults, fault_of_name
 from pipeline.models import FittedBlock, chosen_models, combined
+from pipeline.own import OwnScenario, genotyped
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
 LARGEST = {"n_individuals": 10**9, "n_loci": 10**9, "n_qtl": 10**9, "n_traits": 10_000}
 MOST_STAGES = 50_000  # of a run: its driver takes about half a GB for so many
-GRID_KEYS = sorted(set(SimulateSettings.model_fields) - GIVEN_BY_DRIVER | {"qtl_pairs_per_individual", "replicates"})
+OF_GRIDS = {"qtl_pairs_per_individual", "replicates"}
+Simulation = SimulateSettings | SimulateTraitsSettings
 
 
 class Experiment(FittedBlock):
-    """A block of the config: populations, what is fitted to them, and the figures of them. `scenario`: a format for their names."""
+    """A block of the config: populations, what is fitted to them, and the figures of them. `scenario`: a format for their names.
+
+    `genotypes`: a user's own population, on which the traits are simulated; left out, genomes are simulated too. `plan`: what the
+    figure of that name asks for.
+    """
 
     usual_protocol = "paper"
 
     scenario: str
+    genotypes: Any = None
+    plan: Any = None
     simulation: dict[str, Any] = {}
     grid: Annotated[list[dict[str, Any]], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One population: where its data come from and what to fit to it."""
+    """One population: where its data come from and what to fit to it. `genotypes`: the population that has them, where they are not
+    simulated; `target`: what a plan of it asks for."""
 
     experiment: str
     name: str
     replicate: int
-    simulation: SimulateSettings
+    simulation: Simulation
     models: tuple[tuple[str, FitSettings], ...]
+    genotypes: OwnScenario | None = None
+    target: PlanTarget | None = None
 
     def sizes(self) -> str:
         """Individuals, loci and QTL, for a person."""
-        return f"{self.simulation.n_individuals} {self.simulation.n_loci} {self.simulation.n_qtl}"
+        return f"{self.size.n_individuals} {self.size.n_loci} {self.simulation.n_qtl}"
 
     def dataset_bytes(self) -> int:
-        """Size on disk of its dataset file."""
-        return dataset_bytes(self.simulation)
+        """Size on disk of its dataset file; where genotypes are a user's own, at most and but for names."""
+        return dataset_bytes(self.simulation, self.size)
 
     def fits(self) -> Iterator[tuple[str, Settings, str, Mapping[str, Settings]]]:
         """(model, its settings, '': all traits are fitted together, the settings of the fits that it combines) of every fit."""
@@ -56,52 +69,78 @@ class Scenario:
 
     @property
     def size(self) -> Size:
-        """With the traits of all trait groups together."""
-        n_traits = sum(size for _, size in self.simulation.trait_groups())
-        return Size(self.simulation.n_individuals, self.simulation.n_loci, n_traits)
+        """With the traits of all trait groups together; at most, where genotypes are a user's own."""
+        simulation = self.simulation
+        n_traits = sum(size for _, size in simulation.trait_groups())
+        if isinstance(simulation, SimulateSettings):
+            return Size(simulation.n_individuals, simulation.n_loci, n_traits, simulation.bits)
+        there = self.genotypes.size if self.genotypes else Size()
+        return Size(simulation.n_individuals or there.n_individuals, there.n_loci, n_traits, there.bits)
 
 
-def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any], faults: Faults) -> list[Scenario]:
-    """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all its models."""
+def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any], folder: Path, faults: Faults) -> list[Scenario]:
+    """The scenarios of one experiment, in the order of its grid. `shared`: settings given once for all its models; `folder`: where the
+    config is."""
     where = f"experiments.{name}"
     models = chosen_models(experiment, shared, where, faults)
+    genotypes = None if experiment.genotypes is None else genotyped(name, experiment.genotypes, folder, faults)
+    target = _target(experiment, f"{where}.plan", faults)
+    kind: type[Simulation] = SimulateSettings if experiment.genotypes is None else SimulateTraitsSettings
     scenarios: dict[str, Scenario] = {}
     for position, block in enumerate(experiment.grid):
         key = f"{where}.grid.{position}"
         template, key_of_name = block.get("scenario", experiment.scenario), f"{key if 'scenario' in block else where}.scenario"
-        if not _template_is_valid(template, key_of_name, faults):
+        if not _template_is_valid(template, kind, key_of_name, faults):
             continue
         values_of_block = {name: value for name, value in block.items() if name != "scenario"}
         named_well = True  # as long as it is: one fault of a template is enough
-        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, len(experiment.models), key, faults):
-            simulation = faults.build(SimulateSettings, {**values, "seed": replicate}, key)
+        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, kind, len(experiment.models), key, faults):
+            simulation = faults.build(kind, {**values, "seed": replicate}, key)
             if simulation is None:
                 continue
+            scenario = Scenario(name, "", replicate, simulation, (), genotypes, target)
+            if genotypes and simulation.n_qtl > genotypes.size.n_loci:
+                faults.add(f"{key}.n_qtl", f"must be at most the {genotypes.size.n_loci} loci of the genotypes, got {simulation.n_qtl}")
+            n = scenario.size.n_individuals  # 0 where the genotypes have a fault
             fits = tuple(
                 (model, fit.settings.model_copy(update={"seed": replicate}))
                 for model, fit in models.items()
-                if fit.takes(simulation.n_individuals, f"{where}.models.{model}", faults)
+                if n and fit.takes(n, f"{where}.models.{model}", faults)
             )
             if named_well:
                 label, fault = _label(template, simulation, replicate, scenarios)
                 named_well = not fault
                 if fault:
                     faults.add(key_of_name, fault)
-            scenarios[label if named_well else f"unnamed {len(scenarios)}"] = Scenario(name, label, replicate, simulation, fits)
+            scenarios[label if named_well else f"unnamed {len(scenarios)}"] = replace(scenario, name=label, models=fits)
     return list(scenarios.values())
 
 
-def _label(template: str, simulation: SimulateSettings, replicate: int, scenarios: Mapping[str, Scenario]) -> tuple[str, str]:
+def _target(experiment: Experiment, key: str, faults: Faults) -> PlanTarget | None:
+    """What a plan of the experiment asks for, where it says so."""
+    if experiment.plan is None:
+        return None
+    if "plan" not in experiment.figures:
+        faults.add(key, "goes with the figure 'plan', which is not among this experiment's")
+    if not isinstance(experiment.plan, dict):
+        faults.add(key, f"must be a mapping with the keys gain and power, got {experiment.plan!r}")
+        return None
+    target: PlanTarget | None = faults.build(PlanTarget, experiment.plan, key)
+    return target
+
+
+def _label(template: str, simulation: Simulation, replicate: int, scenarios: Mapping[str, Scenario]) -> tuple[str, str]:
     """The name of a scenario beside these, and what is wrong with it, or ''."""
-    values = {**simulation.model_dump(), "replicate": replicate}
+    values = {**simulation.model_dump(), "n_individuals": simulation.n_individuals or "all", "replicate": replicate}
     try:
         label = template.format(**values)
     except (ValueError, TypeError) as error:
         return "", f"{error}, got {template!r}"
     if label not in scenarios:
         return label, fault_of_name(label)
-    others = {**scenarios[label].simulation.model_dump(), "replicate": scenarios[label].replicate}
-    differing = [name for name in values if values[name] != others[name] and name not in GIVEN_BY_DRIVER]
+    other_one = scenarios[label].simulation
+    others = {**other_one.model_dump(), "n_individuals": other_one.n_individuals or "all", "replicate": scenarios[label].replicate}
+    differing = [name for name in sorted(values) if values[name] != others[name] and name not in GIVEN_BY_DRIVER]
     if not differing:
         return label, f"the scenario {label!r} is given twice"
     one, other = (", ".join(f"{name} {of[name]}" for name in differing) for of in (others, values))
@@ -115,8 +154,8 @@ def _fields(template: str) -> list[tuple[str, str]]:
     return [(field, form or "") for _, field, form, _ in string.Formatter().parse(template) if field is not None]
 
 
-def _template_is_valid(template: Any, key: str, faults: Faults) -> bool:
-    allowed = [*SimulateSettings.model_fields, "replicate"]
+def _template_is_valid(template: Any, kind: type[Simulation], key: str, faults: Faults) -> bool:
+    allowed = [*kind.model_fields, "replicate"]
     if not isinstance(template, str):
         faults.add(key, f"must be a text that names a scenario, in quotes where it begins with a brace, got {template!r}")
         return False
@@ -134,11 +173,16 @@ def _template_is_valid(template: Any, key: str, faults: Faults) -> bool:
     return not unknown and not refused
 
 
-def _combinations(block: dict[str, Any], n_models: int, key: str, faults: Faults) -> Iterator[tuple[dict[str, Any], int]]:
+def _combinations(
+    block: dict[str, Any], kind: type[Simulation], n_models: int, key: str, faults: Faults
+) -> Iterator[tuple[dict[str, Any], int]]:
     """Every combination of the lists of a grid block: (simulation settings, replicate). None where they are too many to run."""
-    unknown = [name for name in block if name not in GRID_KEYS]
+    allowed = sorted(set(kind.model_fields) - GIVEN_BY_DRIVER | OF_GRIDS)
+    unknown = [name for name in block if name not in allowed]
     for name in unknown:
-        faults.add(f"{key}.{name}", "unknown key" + nearest(str(name), GRID_KEYS))
+        of_genomes = name in set(SimulateSettings.model_fields) - GIVEN_BY_DRIVER
+        twice = "goes with simulated genomes; 'genotypes' is given as well, leave one of them"
+        faults.add(f"{key}.{name}", twice if of_genomes else "unknown key" + nearest(str(name), allowed))
     replicates = _replicates(block.get("replicates", 1))
     if replicates is None:
         faults.add(
@@ -158,7 +202,7 @@ def _combinations(block: dict[str, Any], n_models: int, key: str, faults: Faults
         faults.add(key, too_many(f"{count:,} scenarios and their fits", count * (1 + n_models)))
         return
     for values in itertools.product(*axes):
-        combination = _with_loci(dict(zip(names, values, strict=True)), key, faults)
+        combination = _with_loci(dict(zip(names, values, strict=True)), kind, key, faults)
         if combination is not None:
             yield from ((combination, replicate) for replicate in replicates)
 
@@ -175,8 +219,8 @@ def _replicates(given: Any) -> Sequence[int] | None:
     return given if isinstance(given, list) else range(1, given + 1)
 
 
-def _with_loci(values: dict[str, Any], key: str, faults: Faults) -> dict[str, Any] | None:
-    """QTL from the scaling value where one is given; as many loci as QTL where nothing else is said."""
+def _with_loci(values: dict[str, Any], kind: type[Simulation], key: str, faults: Faults) -> dict[str, Any] | None:
+    """QTL from the scaling value where one is given; as many simulated loci as QTL where nothing else is said."""
     for name, most in LARGEST.items():
         if type(values.get(name)) is int and values[name] > most:
             faults.add(f"{key}.{name}", f"must be at most {most:,}, got {values[name]}")
@@ -186,11 +230,14 @@ def _with_loci(values: dict[str, Any], key: str, faults: Faults) -> dict[str, An
         if type(scaling) not in (int, float) or not scaling > 0:
             faults.add(f"{key}.qtl_pairs_per_individual", f"must be a number greater than 0, got {scaling!r}")
             return None
+        if n is None:
+            faults.add(f"{key}.qtl_pairs_per_individual", "needs n_individuals, by which it tells n_qtl")
+            return None
         if type(n) is int and n >= 1:
             if scaling * n > LARGEST["n_qtl"] ** 2 / 2:
                 faults.add(f"{key}.qtl_pairs_per_individual", f"takes more than {LARGEST['n_qtl']:,} QTL, got {scaling!r}")
                 return None
             values["n_qtl"] = n_qtl_for(n, scaling)
-    if "n_qtl" in values:
+    if "n_qtl" in values and "n_loci" in kind.model_fields:
         values.setdefault("n_loci", values["n_qtl"])
     return values

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gpatlas.data.text_tables import files_of, open_individuals
 from gpatlas.models.settings import FitSettings
 from gpatlas.settings import Settings, Size, nearest
 from gpatlas.stages import STAGES, Stage
+from pipeline.data_spec import DataSpec, given
 from pipeline.faults import LONGEST_NAME, Faults, fault_of_name
 from pipeline.models import ChosenModel, FittedBlock, chosen_models, combined
 from pipeline.published import Published, published_values
@@ -59,6 +61,11 @@ class OwnScenario:
     def fingerprints(self) -> dict[str, str]:
         """Checksums of all files, by what they are: their names and places decide nothing."""
         return {name: sha256(path)[:16] for name, path in self.files().items()}
+
+    @cached_property
+    def data(self) -> DataSpec:
+        """How its dataset file is made."""
+        return DataSpec(self.stage.name, given(self.settings), tuple(map(str, self.files().values())), self.fingerprints(), self.size)
 
     def published_columns(self) -> list[set[str]]:
         """Of every trait that is fitted, the columns in which something is published of it."""
@@ -112,6 +119,15 @@ def expand_own(name: str, experiment: OwnExperiment, shared: Mapping[str, Any], 
         if scenario is not None:
             scenarios.append(scenario)
     return scenarios
+
+
+def genotyped(name: str, block: Any, folder: Path, faults: Faults) -> OwnScenario | None:
+    """The population whose genotypes an experiment simulates traits on, to which nothing is fitted. `folder`: where the config is."""
+    key = f"experiments.{name}.genotypes"
+    if not isinstance(block, dict):
+        faults.add(key, f"must be a mapping with the keys genotypes, phenotypes, …, got {block!r}")
+        return None
+    return _Block(block, key, folder, faults).scenario(name, _label(block, "genotypes", False, set(), key, faults), {}, "")
 
 
 def _label(block: dict[str, Any], experiment: str, several: bool, others: set[str], key: str, faults: Faults) -> str:

@@ -32,7 +32,7 @@ DATA_STAGES = {stage.name: stage for stage in (*STAGES.values(), SIMULATE_ALPHAS
 
 
 class Data(StageTask):
-    """Simulate or import one scenario's dataset file. `data`: a DataSpec, written."""
+    """Simulate or import one scenario's dataset file, or simulate traits on that of another population. `data`: a DataSpec, written."""
 
     experiment = luigi.Parameter()
     scenario = luigi.Parameter()
@@ -46,10 +46,23 @@ class Data(StageTask):
         self.name, self.folder, self.size = self.stage.name, f"{self.experiment}/{self.scenario}", self.spec.size
         self.files = tuple(map(Path, self.spec.reads))
 
+    @cached_property
+    def genotypes(self) -> "Data | None":
+        """The dataset file on whose genotypes traits are simulated."""
+        if self.spec.genotypes is None:
+            return None
+        where = (self.results, self.runner, self.memory_gb, self.experiment, self.spec.population)
+        return Data(*where, self.spec.genotypes.written())
+
+    def inputs(self) -> Mapping[str, StageTask]:
+        return {"genotypes": self.genotypes} if self.genotypes else {}
+
     def input_keys(self) -> dict[str, str]:
-        return self.spec.fingerprints
+        return {**super().input_keys(), **self.spec.fingerprints}
 
     def source(self, folder: Path) -> Path | None:
+        if self.genotypes:
+            return self.genotypes.entry.output
         return self.files[0] if self.files else None
 
 
@@ -142,7 +155,9 @@ class Collect(StudyTask):
 
     def input_keys(self) -> dict[str, str]:
         published = {f"{own.experiment}/{own.name}": own.published for own in self.study.own if own.published}
-        return {**super().input_keys(), **({"published": short_hash(published)} if published else {})}
+        plans = {scenario.experiment: _planned(scenario) for scenario in self.study.scenarios if scenario.target}
+        told = {"published": published, "plan": plans}
+        return {**super().input_keys(), **{name: short_hash(values) for name, values in told.items() if values}}
 
     def prepare(self, folder: Path) -> None:
         write_json(self.source(folder), [_listed(population, fit) for population, fit in self.fits])
@@ -203,8 +218,9 @@ class Report(StudyTask):
     def stages(self) -> list[StageTask]:
         """Every stage before this one, inputs first."""
         fits = sorted((fit for _, fit in self.collect.fits), key=lambda fit: len(fit.base_fits) > 0)
-        datasets = {fit.dataset.task_id: fit.dataset for fit in fits if fit.dataset.label not in self.missing}
-        return [*datasets.values(), *fits, self.collect, *self.figures]
+        datasets = {data.task_id: data for fit in fits for data in (*fit.dataset.inputs().values(), fit.dataset)}
+        there = [data for data in datasets.values() if data.label not in self.missing]
+        return [*there, *fits, self.collect, *self.figures]
 
     def inputs(self) -> Mapping[str, StageTask]:
         return {"results": self.collect} | {figure.name: figure for figure in self.figures}
@@ -232,7 +248,7 @@ class Report(StudyTask):
 
 def _listed(population: Scenario | OwnScenario, fit: Fit) -> dict[str, Any]:
     """A fit, as the manifest lists it. Named loci and pairs are imported populations' alone."""
-    columns = {"experiment": population.experiment, "scenario": population.name, "replicate": population.replicate}
+    columns = {"experiment": population.experiment, "scenario": population.name, "replicate": population.replicate, **_planned(population)}
     tables = COLLECTED_TABLES if isinstance(population, OwnScenario) else ("predictions",)
     paths = {table: fit.stage.beside(fit.entry.output, table) for table in tables}
     published = {"published": population.published} if isinstance(population, OwnScenario) and population.published else {}
@@ -242,6 +258,12 @@ def _listed(population: Scenario | OwnScenario, fit: Fit) -> dict[str, Any]:
         **published,
         "beside": {table: str(path) for table, path in paths.items() if path.exists()},
     }
+
+
+def _planned(population: Scenario | OwnScenario) -> dict[str, Any]:
+    """What a plan of it asks for, as columns."""
+    target = population.target if isinstance(population, Scenario) else None
+    return {f"plan_{name}": value for name, value in target.model_dump().items()} if target else {}
 
 
 @lru_cache

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
@@ -105,6 +106,45 @@ def limits_table(
     return table.assign(n_individuals=table["scenario"].map(dict(zip(rows["scenario"], rows["n_individuals"], strict=True))), **measures)
 
 
+def linkage_table(replicates: int, kinds: Iterable[str], h2: Iterable[float], n_qtl: Iterable[int], n_loci: Iterable[int]) -> pd.DataFrame:
+    """The collected table of a linkage experiment of 600 individuals with 30 QTL: h2 and n_qtl at 300 loci, QTL hidden between n_loci."""
+    rel_aa, models = (0.0, 1.0), {"ridge": 0.0, "egblup": 0.4, "pairwise": 0.9}
+    cells = [(value, 30, 300, 0.0) for value in h2] + [(0.8, n, 300, 0.0) for n in n_qtl] + [(0.8, 30, n, 100 / n) for n in n_loci]
+    grid = itertools.product(kinds, dict.fromkeys(cells), range(1, replicates + 1), enumerate(rel_aa, 1), models)
+    names = ["population", "h2", "n_qtl", "n_loci", "marker_qtl_cm", "replicate", "trait", "rel_aa", "model"]
+    rows = pd.DataFrame([(kind, *cell, number, *trait, model) for kind, cell, number, trait, model in grid], columns=names)
+    rows = rows[(rows["population"] != "unlinked") | (rows["marker_qtl_cm"] == 0)].reset_index(drop=True)
+    linked, random = rows["population"] != "unlinked", np.random.default_rng(1)
+    share = np.exp(random.normal(size=len(rows)) / 50 * (rows["rel_aa"] > 0)) / (1 + 2 * rows["rel_aa"])
+    lost = np.exp(-rows["marker_qtl_cm"] / 20)
+    r = (rows["h2"] * lost * (share + (1 - share) * rows["model"].map(models))) ** 0.5 - 0.04 + random.normal(size=len(rows)) / 60
+    found = (rows["model"] == "pairwise") & (rows["rel_aa"] > 0) & linked
+    near = {cm: (1 - np.exp(-cm * rows["h2"] * lost / 4)).where(found) for cm in (1, 5, 10)}
+    pairs = {f"recall_{cm}cm": values for cm, values in near.items()} | {f"precision_{cm}cm": values**0.5 for cm, values in near.items()}
+    labels = zip(rows["population"], rows["h2"], rows["n_qtl"], rows["n_loci"], rows["marker_qtl_cm"], rows["replicate"], strict=True)
+    rows["marker_qtl_cm"] = rows["marker_qtl_cm"].where(linked)
+    rows = rows.assign(experiment="linkage", n_individuals=600, simulator="native", protocol="holdout", v_a_over_v_g=share, pearson_r=r)
+    return rows.assign(scenario=["_".join(map(str, label)) for label in labels], linear_r_squared=share, **pairs)
+
+
+def plan_table(replicates: int, sizes: Iterable[int], h2: Iterable[float], rel_aa: tuple[float, ...], kind: str = "f2") -> pd.DataFrame:
+    """The collected table of a plan with 40 segments: EG-BLUP gains with the logarithm of the individuals where there is epistasis."""
+    models = ("ridge", "egblup", "pairwise")
+    grid = itertools.product(h2, sizes, range(1, replicates + 1), enumerate(rel_aa, 1), models)
+    names = ["h2", "n_individuals", "replicate", "trait", "rel_aa", "model"]
+    rows = pd.DataFrame([(value, n, number, *trait, model) for value, n, number, trait, model in grid], columns=names)
+    share, random = 1 / (1 + 2 * rows["rel_aa"]), np.random.default_rng(1)
+    linear = share * rows["h2"]
+    of_population = pd.Series(random.normal(size=len(rows)) / 40).groupby([rows["n_individuals"], rows["replicate"]]).transform("first")
+    ridge = (linear / (1 + 40 / (0.9 * rows["n_individuals"] * linear))) ** 0.5
+    gain = (1 - share) * np.log10(rows["n_individuals"] / 150) / 4 * rows["model"].map({"ridge": 0.0, "egblup": 1.0, "pairwise": 0.6})
+    r = ridge + of_population + gain + random.normal(size=len(rows)) / 90 * (rows["model"] != "ridge")
+    labels = zip(rows["n_individuals"], rows["h2"], rows["replicate"], strict=True)
+    rows = rows.assign(experiment="plan", scenario=[f"n{n}_h{value}_rep{number}" for n, value, number in labels], population=kind, n_qtl=20)
+    rows = rows.assign(n_loci=200, m_e=40.0, v_a_over_v_g=share, linear_r_squared=share, simulator="native", protocol="cross_validation")
+    return rows.assign(n_folds=10, n_repeats=1, pearson_r=r, plan_gain=0.02, plan_power=0.8)
+
+
 def with_fits(rows: pd.DataFrame, models: dict[str, Any]) -> pd.DataFrame:
     """The rows once per model, with noise upon its r, and with the columns that do not vary."""
     random = np.random.default_rng(1)
@@ -121,8 +161,9 @@ TABLES = ["one replicate", "one population", "imported", "study"]
 @cache
 def table_of(experiment: str, name: str) -> pd.DataFrame:
     """One of TABLES: 'imported' lacks what AlphaSimR's files do not say, and has more panels and uneven replicates."""
-    table = {"scaling": _scaling, "dilution": _dilution, "pleiotropy": _pleiotropy, "limits": _limits}[experiment](name)
-    return table.assign(simulator="alphasimr", rel_aa=np.nan) if name == "imported" else table
+    makers = {"scaling": _scaling, "dilution": _dilution, "pleiotropy": _pleiotropy, "limits": _limits, "linkage": _linkage, "plan": _plan}
+    table = makers[experiment](name)
+    return table.assign(simulator="alphasimr", rel_aa=np.nan) if name == "imported" and experiment != "plan" else table
 
 
 def _scaling(name: str) -> pd.DataFrame:
@@ -172,6 +213,28 @@ def _limits(name: str) -> pd.DataFrame:
     return limits_table(5, [0.2, 0.5, 0.8], [0.5, 1, 2, 4, 7, 12, 20], [1000], REL_AA)
 
 
+def _linkage(name: str) -> pd.DataFrame:
+    match name:
+        case "one replicate":
+            return linkage_table(1, ["unlinked", "f2"], [0.3, 0.8], [10, 60], [20, 50])
+        case "one population":
+            return linkage_table(1, ["f2"], [0.8], [], [])
+        case "imported":
+            return linkage_table(3, ["dh", "wheat"], [0.3, 0.5, 0.8], [10], [50]).query("replicate == 1 or population == 'dh'")
+    return linkage_table(5, ["unlinked", "dh", "ril", "f2", "bc", "outbred"], [0.3, 0.5, 0.8, 0.999], [10, 60, 100], [20, 50, 100])
+
+
+def _plan(name: str) -> pd.DataFrame:
+    match name:
+        case "one replicate":
+            return plan_table(1, [100, 200, 400, 800], [0.5], (0.0, 1.0))
+        case "one population":
+            return plan_table(1, [300], [0.5], (1.0,))
+        case "imported":
+            return plan_table(5, [100, 200, 400], [0.3, 0.8], (0.0, 1.0, 3.0)).query("replicate == 1 or n_individuals < 300")
+    return plan_table(10, [100, 200, 400, 800, 1600, 3200], [0.3, 0.7], (0.0, 1.0, 3.0))
+
+
 def with_further(table: pd.DataFrame) -> pd.DataFrame:
     """With rows of EG-BLUP and of pairwise screening, somewhat and far above the MLP's."""
     mlp = table[table["model"] == "mlp"]
@@ -182,7 +245,8 @@ def with_further(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def experiment_of(figure: str) -> str:
-    return {"2": "dilution", "3": "pleiotropy", "4": "limits", "5": "limits"}.get(figure, "scaling")
+    others = {"2": "dilution", "3": "pleiotropy", "4": "limits", "5": "limits", "linkage_pairs": "linkage"}
+    return others.get(figure, figure if figure in ("linkage", "plan") else "scaling")
 
 
 @cache
@@ -206,6 +270,22 @@ def path(axes: Axes, label: str) -> tuple[FloatArray, FloatArray]:
     """x and y of the line with this label."""
     found = line(axes, label)
     return np.asarray(found.get_xdata(), dtype=float), np.asarray(found.get_ydata(), dtype=float)
+
+
+def curves(axes: Axes) -> dict[str, tuple[FloatArray, FloatArray, FloatArray]]:
+    """Label to x, mean, and lowest and highest (2, n) of every curve."""
+    found = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
+    return {str(curve.get_label()): (*np.asarray(curve.lines[0].get_data(), float), _ends(curve)) for curve in found}
+
+
+def _ends(curve: ErrorbarContainer) -> FloatArray:
+    return np.array([bar[:, 1] for bar in curve.lines[2][0].get_segments()]).T
+
+
+def rows_of_panels(figure: Figure) -> list[list[Axes]]:
+    """The panels from top to bottom, from left to right."""
+    heights = sorted({round(axes.get_position().y0, 3) for axes in figure.axes}, reverse=True)
+    return [[axes for axes in figure.axes if round(axes.get_position().y0, 3) == height] for height in heights]
 
 
 def _seen(axes: Axes) -> list[Any]:

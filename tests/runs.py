@@ -10,6 +10,7 @@ from PIL import Image
 
 SESSION = "host/boot/1/1"
 SHARES = {1: 1.0, 2: 0.25}
+NEAR = [f"{measure}_{cm}cm" for measure in ("recall", "precision") for cm in (1, 5, 10)]
 
 
 def row(experiment: str, model: str, trait: int, n_qtl: int, r: float | None, **more: Any) -> dict[str, Any]:
@@ -77,8 +78,36 @@ def limits() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def linkage() -> pd.DataFrame:
+    """An F2 and doubled haploids with 10 QTL at h2 0.2 and 0.81; trait 1 has no pairs."""
+    of_models = {"ridge": {"f2": [0.1, 0.4], "dh": [0.2, 0.3]}, "pairwise": {"f2": [0.3, 0.8], "dh": [0.1, 0.7]}}
+    found = {"f2": [0.0, 0.6], "dh": [0.2, 0.8]}
+    rows = [
+        row("linkage", model, trait, 10, r, h2=h2, population=population, marker_qtl_cm=0.0, scenario=f"{population}_{h2}h2")
+        | (dict.fromkeys(NEAR, share) if model == "pairwise" and trait == 2 else {})
+        for model, of_populations in of_models.items()
+        for population, values in of_populations.items()
+        for h2, r, share in zip((0.2, 0.81), values, found[population], strict=True)
+        for trait in (1, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
+def plan() -> pd.DataFrame:
+    """Two replicates of 100 and 400 individuals. Of trait 2, EG-BLUP gains 0.1 in the larger populations; of trait 1 nowhere."""
+    places = [(n, replicate) for n in (100, 400) for replicate in (1, 2)]
+    rows = [
+        row("plan", model, trait, 10, 0.3 + (model == "egblup") * (n == 400) * (trait == 2) / 10, n_individuals=n, replicate=replicate)
+        | {"scenario": f"f2_{n}n_rep{replicate}", "population": "f2", "m_e": 100.0, "plan_gain": 0.05, "plan_power": 0.5}
+        for model in ("ridge", "egblup")
+        for n, replicate in places
+        for trait in (1, 2)
+    ]
+    return pd.DataFrame(rows)
+
+
 def everything() -> pd.DataFrame:
-    return pd.concat([scaling(), dilution(), pleiotropy(), limits()], ignore_index=True)
+    return pd.concat([scaling(), dilution(), pleiotropy(), limits(), linkage(), plan()], ignore_index=True)
 
 
 def picture(size: tuple[int, int] = (600, 300)) -> bytes:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from gpatlas.settings import Bool, Float, Int, Positive, Settings
+from gpatlas.settings import Bool, Float, Int, Positive, Settings, Size
 
 
 class TraitSettings(Settings):
@@ -142,6 +142,11 @@ class SimulateSettings(TraitSettings):
         """Of an individual at a locus: the ploidy."""
         return self.ploidy or PLOIDY[self.population]
 
+    @property
+    def bits(self) -> int:
+        """Of a genotype in the dataset file."""
+        return 1 if self.n_alleles == 1 and not self.missing_rate else 2
+
 
 class SimulateTraitsSettings(TraitSettings):
     """Traits on the genotypes of a population that is there, imported or simulated; a missing call of a QTL counts as its most frequent."""
@@ -210,14 +215,14 @@ def n_qtl_for(n_individuals: int, qtl_pairs_per_individual: float) -> int:
     return count + count % 2
 
 
-def dataset_bytes(settings: SimulateSettings) -> int:
-    """Size on disk, in bytes, of the dataset file that these settings make."""
-    groups = settings.trait_groups()
-    n_traits, n, n_loci = sum(size for _, size in groups), settings.n_individuals, settings.n_loci
-    if settings.of_the_study:
-        return n * math.ceil(n_loci / 8) + n_traits * (16 * n + 8 * n_loci + 8 * settings.n_qtl) + 11_500
-    bits = 1 if settings.n_alleles == 1 and not settings.missing_rate else 2
-    n_hidden = len(groups) * settings.n_qtl if settings.hidden_qtl else 0
-    genotypes = n * (math.ceil(n_loci * bits / 8) + math.ceil(n_hidden * bits / 8))
+def dataset_bytes(settings: TraitSettings, size: Size) -> int:
+    """Size on disk, in bytes, of the dataset file that these settings make of a population of this size."""
+    n, n_loci, n_groups = size.n_individuals, size.n_loci, len(settings.trait_groups())
+    simulated = settings if isinstance(settings, SimulateSettings) else None
+    if simulated and simulated.of_the_study:
+        return n * math.ceil(n_loci / 8) + size.n_traits * (16 * n + 8 * n_loci + 8 * settings.n_qtl) + 11_500
+    n_hidden = n_groups * settings.n_qtl if simulated and simulated.hidden_qtl else 0
+    genotypes = n * (math.ceil(n_loci * size.bits / 8) + math.ceil(n_hidden * size.bits / 8))
     texts = BYTES_OF_TEXT * (n + 4 * n_loci + n_hidden)
-    return genotypes + texts + n_traits * (16 * n + 16 * (n_loci + n_hidden) + 12 * settings.n_qtl) + 8 * (n_loci + n_hidden) + 20_000
+    per_trait = 16 * n + 16 * (n_loci + n_hidden) + 12 * settings.n_qtl
+    return genotypes + texts + size.n_traits * per_trait + 8 * (n_loci + n_hidden) + 20_000

@@ -20,7 +20,8 @@ class Chart:
     `points`: takes the collected table, an experiment, the further models and the tables that the entry reads beside it; returns a row
     per point, its height in the column `value`, and raises ValueError where the tables lack what it needs. `draw`: the points as a
     figure. `sentence`: what they show. `by`: the columns that tell where a point stands; `value`: what its height is. `rows`: what the
-    page's table shows, where that is not mean, sd and number of the heights at each place.
+    page's table shows, where that is not mean, sd and number of the heights at each place. `answers`: what the page says in a section of
+    its own.
     """
 
     points: Callable[..., pd.DataFrame]
@@ -29,6 +30,7 @@ class Chart:
     by: tuple[str, ...]
     value: str
     rows: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+    answers: Callable[[pd.DataFrame], pd.DataFrame] | None = None
 
     def say(self, points: pd.DataFrame) -> str:
         """The sentence, where any point has a height."""

@@ -81,9 +81,9 @@ def draw_accuracy(points: pd.DataFrame) -> Figure:
     figure.axes[0].set_ylim(low - 0.2 * (1 - low), 1.05)
     figure.axes[0].yaxis.set_major_locator(FixedLocator([tick / 5 for tick in range(math.ceil(5 * low), 6)]))  # none beside the picks
     for axes, part, x in shown:
-        _curves(axes, part, x, looks)
-        _ceilings(axes, part, x)
-        _picks(axes, part, x, looks)
+        mean_curves(axes, part, x, looks)
+        draw_ceilings(axes, part, x)
+        draw_picks(axes, part, x, looks)
     lines = {"ceiling: any model": CEILING, "ceiling: linear model": LINEAR_CEILING}
     entries = [(look.label, mark(look, linewidth=1.8)) for look in looks.values()]
     legend(figure, [*entries, *((label, Line2D([], [], **style)) for label, style in lines.items())], "Model", below=False)
@@ -98,7 +98,7 @@ def draw_shares_of_pairs(points: pd.DataFrame) -> Figure:
     figure, shown = _panels(points, "Pairs found by pairwise screening", "Share of pairs")
     figure.axes[0].set_ylim(-0.05, 1.05)
     for axes, part, x in shown:
-        _curves(axes, part, x, looks)
+        mean_curves(axes, part, x, looks)
     legend(figure, [(look.label, mark(look, linewidth=1.8)) for look in looks.values()], "", below=False)
     lost = unseen(points["value"], figure.axes[0].get_ylim(), "shares")
     return finish(figure, points, CELL, "lines: means, bars: lowest to highest", *lost)
@@ -135,7 +135,7 @@ def _panels(points: pd.DataFrame, heading: str, ylabel: str) -> tuple[Figure, li
     return figure, [(axes, part, x) for axes, part, x in parts if len(part)]
 
 
-def _curves(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
+def mean_curves(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
     """A line through the means of every level, with a bar from the lowest to the highest value."""
     for place, (level, look) in enumerate(looks.items()):
         found = points[(points["level"] == level) & points["value"].notna()].groupby(x)["value"].agg(["mean", "min", "max"])
@@ -143,7 +143,8 @@ def _curves(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) ->
             continue
         at = _beside(axes, found.index.to_numpy(float), place - (len(looks) - 1) / 2)
         spread = [(found["mean"] - found["min"]).clip(lower=0), (found["max"] - found["mean"]).clip(lower=0)]
-        style = {"color": look.colour, "marker": look.marker, "markeredgecolor": "white", "markersize": 6.5, "linewidth": 1.8}
+        outline = {"markerfacecolor": "white"} if look.open else {"markeredgecolor": "white"}
+        style = {"color": look.colour, "marker": look.marker, "markersize": 6.5, "linewidth": 1.8, **outline}
         axes.errorbar(at, found["mean"], spread, elinewidth=1.2, label=look.label, zorder=3 + place / 10, **style)
 
 
@@ -155,16 +156,17 @@ def _beside(axes: Axes, x: Any, step: float) -> Any:
     return to_page.inverted().transform(moved)[:, 0]
 
 
-def _ceilings(axes: Axes, points: pd.DataFrame, x: str) -> None:
+def draw_ceilings(axes: Axes, points: pd.DataFrame, x: str) -> None:
     """sqrt(h2) and sqrt(linear share·h2), from the means of the populations."""
     means = points.assign(at=points[x], linear=linear_share(points)).groupby("at")[["h2", "linear"]].mean()
-    fine = np.geomspace(means.index[0], means.index[-1], 100)
+    low, high = means.index[0], means.index[-1]
+    fine = (np.geomspace if low > 0 else np.linspace)(low, high, 100)
     h2, share = (np.interp(fine, means.index, means[name]) for name in means)
     axes.plot(fine, h2**0.5, label="ceiling: any model", **CEILING)
     axes.plot(fine, (share * h2) ** 0.5, label="ceiling: linear model", **LINEAR_CEILING)
 
 
-def _picks(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
+def draw_picks(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
     """At every x, the mark of the simplest model whose mean is within CLOSE of the best."""
     means = points.pivot_table(index=x, columns="level", values="value").reindex(columns=list(looks))
     picked = (means.ge(means.max(axis=1) - CLOSE, axis=0)).idxmax(axis=1)

@@ -142,6 +142,28 @@ FIGURES: dict[str, FigureEntry] = {
             "gpatlas.figures.limits:SHARES_OF_PAIRS",
         ),
         FigureEntry(
+            "linkage",
+            "Linkage: accuracy by population, heritability, pairs of QTL and distance of markers",
+            "linkage",
+            (),
+            "gpatlas.figures.linkage:ACCURACY_BY_POPULATION",
+        ),
+        FigureEntry(
+            "linkage_pairs",
+            "Linkage, pairs: precision and recall of the pairs found within 1, 5 and 10 cM",
+            "linkage",
+            ("pairwise",),
+            "gpatlas.figures.linkage:PAIRS_WITHIN",
+        ),
+        FigureEntry(
+            "plan",
+            "Plan: how many individuals it takes to beat ridge regression",
+            "plan",
+            ("ridge",),
+            "gpatlas.figures.planning:PLANNED",
+            any_of=GAIN_OF[1:],
+        ),
+        FigureEntry(
             "prediction",
             "Prediction: r and R² of every model and trait",
             "own",

@@ -12,7 +12,7 @@ from gpatlas.settings import beside
 
 POPULATION = ["scenario", "replicate", "trait"]
 ALWAYS = ["experiment", *POPULATION, "model", "n_individuals", "simulator", "protocol", "pearson_r"]
-NAMES = ["experiment", "scenario", "model", "simulator", "protocol", "trait_name", "counted_allele", "other_allele"]
+NAMES = ["experiment", "scenario", "population", "model", "simulator", "protocol", "trait_name", "counted_allele", "other_allele"]
 NAMES += [f"{name}{end}" for name in ("id", "chromosome") for end in ("", "_1", "_2")]
 POSITIVE = ["trait", "n_individuals", "n_loci", "n_qtl", "n_traits", "n_trait_groups", "h2", "v_a_over_v_g"]
 NUMBERS = [*POSITIVE, "replicate", "pearson_r", "genetic_correlation", "rel_aa", "seed", "seconds", "pair_precision", "pair_recall"]

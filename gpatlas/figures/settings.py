@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from gpatlas.figures.registry import FIGURES
 from gpatlas.models.registry import titles
-from gpatlas.settings import Int, Settings, nearest
+from gpatlas.settings import Float, Int, Settings, nearest
 
 DRAW_FURTHER = [name for name, entry in FIGURES.items() if entry.further_models]
 
@@ -21,6 +21,13 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
 
 # Names of the column `model` of a table, in the order they are drawn.
 FurtherModels = Annotated[tuple[str, ...], AfterValidator(_known)]
+
+
+class PlanTarget(Settings):
+    """What a plan asks for: that the best model that is not additive has more r than ridge regression."""
+
+    gain: Float = Field(0.02, description="so much more", gt=0, lt=1)
+    power: Float = Field(0.8, description="in this share of the replicates", gt=0, lt=1)
 
 
 class FigureSettings(Settings):

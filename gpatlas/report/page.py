@@ -105,6 +105,7 @@ def _figure(figure: FigureFile, table: pd.DataFrame, beside: Beside) -> dict[str
         "png": base64.b64encode(png).decode(),
         "width": int.from_bytes(png[16:20]) // 2,  # of its pixels, as PNG's header says: they are drawn two to one
         "table": page_table(chart.summary(points), f"{title.partition(':')[0]}: {shown}"),
+        "answers": page_table(chart.answers(points), f"{figure.drawn}: individuals it takes") if chart.answers else None,
     }
 
 

@@ -11,6 +11,10 @@ COUNT, R, SECONDS = ",.0f", ".3f", ",.1f"
 INTERVAL = {f"{name} {end}": (f"{name} {words}", R) for name in ("r", "R²") for end, words in (("low", "from"), ("high", "to"))}
 HEADS: dict[str, tuple[str, str]] = {
     "level": ("of", ""),
+    "enough": ("individuals it takes (95% interval)", ""),
+    "most": ("most that were tried", COUNT),
+    "gaining": ("share of replicates that gain enough with these", ".2f"),
+    "marker_cm": ("QTL to nearest marker, cM", ".2g"),
     "h2": ("heritability", "g"),
     "share": ("V_A/V_G", ".2f"),
     "n_individuals": ("individuals", COUNT),

@@ -16,7 +16,7 @@ from gpatlas.models.registry import MODELS, Model, PairwiseSettings, RidgeSettin
 from gpatlas.models.settings import split_sizes
 from gpatlas.progress import Progress
 from gpatlas.report.settings import CollectSettings
-from gpatlas.settings import Settings, SettingsError, build, nearest
+from gpatlas.settings import Settings, SettingsError, Size, build, nearest
 from gpatlas.stages import STAGES
 
 SIMULATE_KEYS = (
@@ -385,12 +385,16 @@ def test_first_and_last_qtl_count_of_a_hundred_thousand() -> None:
         {"n_individuals": 3000, "n_loci": 1000, "n_qtl": 1000, "rel_aa": (1.0,), "n_traits": 100, "genetic_correlation": 0.5},
         {"n_individuals": 1500, "n_loci": 100, "n_qtl": 100, "rel_aa": (1.0,), "n_traits": 100, "independent": True},
         {"n_individuals": 10_000, "n_loci": 634, "n_qtl": 634},
+        {"n_individuals": 2000, "n_loci": 1000, "n_qtl": 50, "population": "dh"},
+        {"n_individuals": 2000, "n_loci": 1000, "n_qtl": 50, "population": "dh", "missing_rate": 0.1},
+        {"n_individuals": 2000, "n_loci": 1000, "n_qtl": 200, "population": "f2", "hidden_qtl": True, "rel_aa": (0.0, 1.0)},
     ],
 )
 def test_size_of_the_dataset_file_is_foretold_within_a_twentieth(tmp_path: Path, values: dict[str, Any]) -> None:
     settings = build(SimulateSettings, values)
     simulate.run(settings, None, tmp_path / "data.h5", Progress("simulate", io.StringIO()))
-    assert dataset_bytes(settings) == pytest.approx((tmp_path / "data.h5").stat().st_size, rel=0.05)
+    size = Size(settings.n_individuals, settings.n_loci, sum(size for _, size in settings.trait_groups()), settings.bits)
+    assert dataset_bytes(settings, size) == pytest.approx((tmp_path / "data.h5").stat().st_size, rel=0.05)
 
 
 @pytest.mark.parametrize(

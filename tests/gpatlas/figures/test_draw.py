@@ -36,6 +36,12 @@ def n_panels(figure: str, name: str) -> int:
     if experiment_of(figure) == "limits":
         shown = table if figure == "4" else table[table["pair_recall"].notna()]
         return 2 * table["n_individuals"].nunique() * shown["trait"].nunique()
+    if figure == "linkage_pairs":
+        table = table[table["recall_1cm"].notna()]
+    if experiment_of(figure) == "linkage":
+        return (1 if name == "one population" else 3) * table["population"].nunique()
+    if figure == "plan":
+        return len(table[["h2", "rel_aa"]].drop_duplicates())
     column = {"scaling": "trait", "dilution": "n_loci", "pleiotropy": "n_traits"}[experiment_of(figure)]
     return 1 if figure == "s1" else table[column].nunique()
 
@@ -57,7 +63,8 @@ def test_nothing_overlaps_in_the_saved_figure(figure: str, name: str) -> None:
     assert saved.legend.width > 20
     assert len(saved.axes) == n_panels(figure, name)
     picks = 2 * table_of("limits", name)["n_individuals"].nunique()
-    assert len(saved.labels) == (2 if figure in PANELLED else picks if figure == "4" else 0)
+    written = {"4": picks, "linkage": 1 if name == "one population" else 3, "plan": len(saved.axes)}
+    assert len(saved.labels) == (2 if figure in PANELLED else written.get(figure, 0))
     for one, other in itertools.combinations([saved.legend, saved.footer, saved.title, *saved.axes], 2):
         assert not one.overlaps(other)
     assert saved.columns == saved.labelled_columns
@@ -154,7 +161,8 @@ def test_a_figure_of_many_panels_is_wide(figure: str) -> None:
 
 
 def test_an_unknown_figure_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    allowed = "1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, gain, heritability, loci, observed, prediction, s1"
+    allowed = "1a, 1b, 2, 3, 4, 5, accessory_linear, accessory_mlp, gain, heritability, linkage, linkage_pairs, loci, observed, plan, "
+    allowed += "prediction, s1"
     message = f"figure 'accessory_mpl' is not in FIGURES, did you mean 'accessory_mlp'? (allowed: {allowed})"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         run(FigureSettings(figure="accessory_mpl"), tmp_path / "absent.csv", tmp_path / "out.png", Progress("figure"))

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import REL_AA, FloatArray, drawn, limits_table, path, points, table_of
+from figure_tables import REL_AA, curves, drawn, limits_table, path, points, rows_of_panels, table_of
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gpatlas.figures.chart import chart_of, points_of
@@ -18,22 +16,6 @@ from gpatlas.figures.draw import draw
 
 MODELS = {"ridge": "ridge regression", "egblup": "EG-BLUP", "pairwise": "pairwise screening", "mlp": "MLP"}
 MEASURES = {"pair_precision": "precision: found pairs that are true", "pair_recall": "recall: true pairs that are found"}
-
-
-def curves(axes: Axes) -> dict[str, tuple[FloatArray, FloatArray, FloatArray]]:
-    """Label to x, mean, and lowest and highest (2, n) of every curve."""
-    found = [container for container in axes.containers if isinstance(container, ErrorbarContainer)]
-    return {str(curve.get_label()): (*np.asarray(curve.lines[0].get_data(), float), _ends(curve)) for curve in found}
-
-
-def _ends(curve: ErrorbarContainer) -> FloatArray:
-    return np.array([bar[:, 1] for bar in curve.lines[2][0].get_segments()]).T
-
-
-def rows_of_panels(figure: Figure) -> list[list[Axes]]:
-    """The panels from top to bottom, from left to right."""
-    heights = sorted({round(axes.get_position().y0, 3) for axes in figure.axes}, reverse=True)
-    return [[axes for axes in figure.axes if round(axes.get_position().y0, 3) == height] for height in heights]
 
 
 def literal(r: dict[str, list[float]]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from figure_tables import STUDY, dilution_table, pleiotropy_table, scaling_table
 from pages import Reader
-from runs import SESSION, everything, limits, row, scaling, stage, write_run
+from runs import SESSION, everything, limits, plan, row, scaling, stage, write_run
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.progress import Progress
@@ -57,6 +57,23 @@ def test_figures_stand_there_with_their_sentence_and_table(tmp_path: Path) -> No
         ["mlp", "2", "30", "shared", "0", "0.100", "0.000", "2"],
         ["mlp", "2", "30", "shared", "0.5", "0.200", "0.000", "2"],
     ]
+
+
+def test_a_plan_has_a_section_of_its_own(tmp_path: Path) -> None:
+    page = Reader(report(tmp_path, plan(), ["plan"]))
+    head, additive, epistatic = page.tables["plan: individuals it takes"]
+    assert head[:3] == ["architecture", "model", "individuals it takes (95% interval)"]
+    assert additive[:2] == ["heritability 0.81, V_A/V_G 1.00", "EG-BLUP"]
+    assert additive[3:] == ["400", "0.000", "0.00"]
+    assert epistatic == ["heritability 0.81, V_A/V_G 0.25", "EG-BLUP", "200 (<100 to >400)", "400", "+0.100", "1.00"]
+    assert [name["href"] for name in page.named("a") if name.get("href") == "#plan"] == ["#plan"]
+    assert "plan: individuals it takes" not in Reader(report(tmp_path, limits(), ["4"])).tables
+
+
+def test_what_was_imported_stands_there_where_traits_are_simulated_on_it(tmp_path: Path) -> None:
+    stages = [stage("plan/genotypes", "import-plink", report={"n_individuals": 288, "n_loci": 390, "traits": {"height": 288}})]
+    page = Reader(report(tmp_path, plan(), ["plan"], stages=stages))
+    assert page.tables["plan/genotypes: what was imported and left out"][1:] == [["individuals", "288"], ["loci", "390"]]
 
 
 def test_two_experiments_may_have_one_figure(tmp_path: Path) -> None:
