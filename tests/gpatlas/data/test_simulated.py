@@ -13,7 +13,7 @@ from populations import write_dataset
 from gpatlas.data.dataset import Dataset
 from gpatlas.data.genotypes import MISSING, unpack, unpack_counts
 from gpatlas.data.population import Population
-from gpatlas.data.settings import SimulateSettings, dataset_bytes
+from gpatlas.data.settings import SimulateSettings
 from gpatlas.settings import build
 
 Array = npt.NDArray[Any]
@@ -66,12 +66,6 @@ def test_genetic_values_follow_from_stored_effects_and_genotypes_exactly(tmp_pat
 def test_the_file_does_not_depend_on_the_block_size(tmp_path: Path, values: dict[str, Any]) -> None:
     first, again = (write_dataset(tmp_path, f"{size}.h5", block_size=size, **values) for size in (7, 4096))
     assert first.read_bytes() == again.read_bytes()
-
-
-@EACH_POPULATION
-def test_the_size_on_disk_is_known_before(tmp_path: Path, values: dict[str, Any]) -> None:
-    values = {**values, "n_individuals": 700, "n_loci": 400}
-    assert dataset_bytes(build(SimulateSettings, values)) == pytest.approx(write_dataset(tmp_path, **values).stat().st_size, rel=0.15)
 
 
 @EACH_POPULATION

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from figure_tables import STUDY, dilution_table, pleiotropy_table, scaling_table
 from pages import Reader
-from runs import SESSION, everything, limits, plan, row, scaling, stage, write_run
+from runs import SESSION, everything, limits, linkage, plan, row, scaling, stage, write_run
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.progress import Progress
@@ -184,6 +184,8 @@ def test_a_large_run_keeps_a_small_page(tmp_path: Path) -> None:
         dilution_table(5, [100, 1000, 10_000], n_qtl=100),
         pleiotropy_table(5, [100, 200], [10, 100]),
         limits(),
+        linkage(),
+        plan(),
     ]
     table = pd.concat(tables, ignore_index=True).assign(seed=1, seconds=1.0)
     stages = [
