@@ -45,6 +45,10 @@ class Board:
         known = read_json(self.folder / job_id)
         return Ended(**known["ended"]) if "ended" in known else None
 
+    def conclude(self, ended: Ended) -> None:
+        """Whatever Slurm will say, this is how the job ended."""
+        self._write(ended.id, {"ended": asdict(ended)})
+
     def open_ids(self) -> list[str]:
         """Of the jobs that are followed and have not ended."""
         return sorted(path.name for path in self.folder.iterdir() if path.name.isdecimal() and "ended" not in read_json(path))
@@ -92,7 +96,7 @@ class Board:
                     self._write(job_id, {"unknown_since": since})
                     continue
                 ended = Ended(job_id, LOST, "", 0, 0, 0, "", None)
-            self._write(job_id, {"ended": asdict(ended)})
+            self.conclude(ended)
 
     def _write(self, job_id: str, known: dict[str, Any]) -> None:
         """Where it is news."""

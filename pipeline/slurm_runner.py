@@ -122,7 +122,7 @@ class SlurmRunner:
         if not any(folder.iterdir()):
             return False
         with _explained(f"the jobs in {folder} cannot be told"):
-            found = [(job.id, is_shared(job)) for job in asked(lambda: jobs_in(folder))]
+            found = sorted(((job.id, is_shared(job)) for job in asked(lambda: jobs_in(folder))), key=lambda one: not one[1])
             slurm.cancel([job_id for job_id, shared in found[1:] if not shared])
         found += [(job_id, False) for job_id in finished(folder)]
         if found:
@@ -178,8 +178,7 @@ class SlurmRunner:
                 told = state
                 on_line(f"slurm: job {job_id} is {state}\n")
                 emit("step", job.labels["task"], done=0, total=1, note=state)
-                if ended := _hopeless(job_id, state, shared):
-                    break
+                self._refuse_hopeless(job_id, state, shared)
             time.sleep(pause)
             pause = min(LONGEST_PAUSE, 1.2 * pause)
         if not shared:
@@ -187,6 +186,18 @@ class SlurmRunner:
         end = _arrived(job.folder, ended)
         tail.close()
         return (end.by_itself(job_id) if end and end.stages > 1 else ended), end
+
+    def _refuse_hopeless(self, job_id: str, state: str, shared: bool) -> None:
+        """A job that will never start is a fault where its stage had it for itself; of several stages each then tries by itself."""
+        reason = state.partition(": ")[2]
+        if reason not in HOPELESS:
+            return
+        assert self._board is not None
+        if shared:
+            self._board.conclude(Ended(job_id, reason, "", 0, 0, 0, "", None))
+        slurm.cancel([job_id])
+        if not shared:
+            raise RunnerError(f"Slurm will never start job {job_id} ({reason}): see the config's block slurm")
 
 
 @contextmanager
@@ -197,17 +208,6 @@ def _explained(what: str) -> Iterator[None]:
         raise RunnerError(f"Slurm does not answer ({error})") from None
     except Refused as error:
         raise RunnerError(f"{what} ({error}): see the config's block slurm") from None
-
-
-def _hopeless(job_id: str, state: str, shared: bool) -> Ended | None:
-    """The end of a job that will never start, which is a fault where its stage had it for itself; None where it may start."""
-    reason = state.partition(": ")[2]
-    if reason not in HOPELESS:
-        return None
-    slurm.cancel([job_id])
-    if not shared:
-        raise RunnerError(f"Slurm will never start job {job_id} ({reason}): see the config's block slurm")
-    return Ended(job_id, reason, "", 0, 0, 0, "", None)
 
 
 def _arrived(folder: Path, ended: Ended) -> Ending | None:

@@ -23,7 +23,7 @@ from tiny_image import exported_tiny_image
 from images import IMAGES
 
 ON_SLURM = (*LOCAL, "--runner", "slurm", "--workers", "8")
-SECONDS = 200  # that a disturbed run may take on a busy machine
+SECONDS = 400  # that a disturbed run may take on a busy machine
 # In place of Python on a node, for the stages whose results a test does not look at.
 STAND_IN = f'function {sys.executable} {{ while [ "$1" != --out ]; do shift; done; echo stood in > "$2"; }}'
 STUDY: dict[str, Any] = {

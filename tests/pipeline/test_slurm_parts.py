@@ -19,7 +19,7 @@ from drivers import wait_for
 from gpatlas.needs import Needs
 from gpatlas.stages import STAGES
 from pipeline import slurm, slurm_board, slurm_runner, slurm_submit
-from pipeline.runners import Job
+from pipeline.runners import Job, RunnerError
 from pipeline.session import Session, session
 from pipeline.slurm import LOST, Ended, NoAnswer, NoRoom, Queued, Refused
 from pipeline.slurm_attempts import MOST_LOSSES, Attempts
@@ -540,6 +540,23 @@ def test_a_stage_of_a_shared_job_has_ended_with_its_own_last_words(tmp_path: Pat
     assert lines == ["first\n"]
 
 
+def test_a_shared_job_that_can_never_start_is_given_up_by_all_its_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by one that looks after it was cancelled."""
+    cancelled: list[str] = []
+    monkeypatch.setattr(slurm, "cancel", cancelled.extend)
+    monkeypatch.setattr(slurm, "queue", lambda: [Queued("7", "PENDING", "PartitionTimeLimit", "", tmp_path)])
+    (tmp_path / "board").mkdir()
+    runner = SlurmRunner()
+    runner._board = Board(tmp_path / "board", 1000)
+    (first, end) = runner._follow(job(tmp_path), "7", True, lambda line: None)
+    assert (first.state, end, cancelled) == ("PartitionTimeLimit", None, ["7"])
+    monkeypatch.setattr(slurm, "queue", list)
+    runner._board.look()
+    assert runner._board.ended("7") == first
+    with pytest.raises(RunnerError, match=r"^Slurm will never start job 8 \(PartitionTimeLimit\)"):
+        runner._refuse_hopeless("8", "pending: PartitionTimeLimit", False)
+
+
 def test_files_that_never_appear_are_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm_runner, "SECONDS_FOR_FILES", 0.1)
     assert followed(tmp_path, lambda: None) == ([], None)
@@ -567,6 +584,17 @@ def test_jobs_left_in_a_folder_are_adopted_and_but_one_of_them_cancelled(tmp_pat
     assert runner.evict(tmp_path)
     assert runner._inherited == {tmp_path: ("7", False)}
     assert cancelled == ["9"]
+
+
+def test_of_two_jobs_in_a_folder_the_shared_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "log.txt").write_text("")
+    marks = {"7": comment_of(DEAD, [tmp_path]), "8": comment_of(DEAD, [tmp_path / "other", tmp_path])}
+    monkeypatch.setattr(slurm, "queue", lambda: [Queued(name, "RUNNING", "", mark, tmp_path) for name, mark in marks.items()])
+    cancelled: list[str] = []
+    monkeypatch.setattr(slurm, "cancel", cancelled.extend)
+    runner = SlurmRunner()
+    assert runner.evict(tmp_path)
+    assert (runner._inherited, cancelled) == ({tmp_path: ("8", True)}, ["7"])
 
 
 def test_a_job_that_ended_while_there_was_no_driver_is_adopted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
