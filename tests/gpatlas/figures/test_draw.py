@@ -115,7 +115,7 @@ def test_no_text_touches_another_whatever_the_sizes(figure: str, sizes: tuple[in
 @pytest.mark.parametrize("figure", STUDY)
 def test_the_footer_says_where_the_data_come_from(figure: str, name: str, start: str) -> None:
     text = drawn(figure, name).texts[-1].get_text().replace("\n", " ")
-    assert text.startswith(start.format(study=10 if figure in SCALING else 5))
+    assert text.startswith(start.format(study=10 if figure in (*SCALING, "plan") else 5))
 
 
 @pytest.mark.parametrize("figure", STUDY)
