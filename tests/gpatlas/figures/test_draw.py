@@ -107,22 +107,15 @@ def test_no_text_touches_another_whatever_the_sizes(figure: str, sizes: tuple[in
 @pytest.mark.parametrize(
     ("name", "start"),
     [
-        ("one replicate", "protocol: {protocol} · simulator: native · 1 replicate · "),
-        ("imported", "protocol: {protocol} · simulator: alphasimr · 1 to 3 replicates · "),
-        ("study", "protocol: {protocol} · simulator: native · {study} replicates · "),
+        ("one replicate", "protocol: paper · simulator: native · 1 replicate · "),
+        ("imported", "protocol: paper · simulator: alphasimr · 1 to 3 replicates · "),
+        ("study", "protocol: paper · simulator: native · {study} replicates · "),
     ],
 )
-@pytest.mark.parametrize("figure", [name for name in STUDY if name != "plan"])
+@pytest.mark.parametrize("figure", STUDY)
 def test_the_footer_says_where_the_data_come_from(figure: str, name: str, start: str) -> None:
     text = drawn(figure, name).texts[-1].get_text().replace("\n", " ")
-    protocol = "holdout" if figure in ("linkage", "linkage_pairs") else "paper"
-    assert text.startswith(start.format(study=10 if figure in SCALING else 5, protocol=protocol))
-
-
-@pytest.mark.parametrize(("name", "replicates"), [("one replicate", "1 replicate"), ("imported", "1 to 5 replicates")])
-def test_the_footer_of_a_plan(name: str, replicates: str) -> None:
-    text = drawn("plan", name).texts[-1].get_text().replace("\n", " ")
-    assert text.startswith(f"protocol: cross_validation · simulator: native · {replicates} · lines: means, ")
+    assert text.startswith(start.format(study=10 if figure in (*SCALING, "plan") else 5))
 
 
 @pytest.mark.parametrize("figure", STUDY)

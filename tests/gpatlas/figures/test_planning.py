@@ -27,7 +27,7 @@ def test_a_panel_per_architecture_has_means_ceilings_and_the_expectation() -> No
         np.testing.assert_allclose(path(axes, "ceiling: any model")[1], h2**0.5)
         np.testing.assert_allclose(path(axes, "ceiling: linear model")[1], (share * h2) ** 0.5)
         n, r = path(axes, "expectation: linear model")
-        np.testing.assert_allclose(r, (0.9 * n * share * h2 / (0.9 * n * share * h2 + 40) * share * h2) ** 0.5)
+        np.testing.assert_allclose(r, (0.85 * n * share * h2 / (0.85 * n * share * h2 + 40) * share * h2) ** 0.5)
 
 
 def test_the_number_is_marked_where_it_lies_and_said_where_it_does_not() -> None:
@@ -76,7 +76,14 @@ def test_unlinked_loci_are_a_segment_each() -> None:
     table = plan_table(1, [100, 400], [0.5], (0.0,), "unlinked").drop(columns=["m_e", "population"])
     points = points_of("plan", table)
     n = points["n_individuals"]
-    np.testing.assert_allclose(points["expected"], (0.9 * n * 0.5 / (0.9 * n * 0.5 + 200) * 0.5) ** 0.5)
+    np.testing.assert_allclose(points["expected"], (0.85 * n * 0.5 / (0.85 * n * 0.5 + 200) * 0.5) ** 0.5)
+
+
+def test_of_five_folds_four_train() -> None:
+    table = plan_table(1, [100, 400], [0.5], (0.0,)).assign(protocol="cross_validation", n_folds=5)
+    points = points_of("plan", table)
+    n = points["n_individuals"]
+    np.testing.assert_allclose(points["expected"], (0.8 * n * 0.5 / (0.8 * n * 0.5 + 40) * 0.5) ** 0.5)
 
 
 def test_the_table_of_answers() -> None:
@@ -98,6 +105,6 @@ def test_it_takes_ridge_regression_and_a_model_that_is_not_additive() -> None:
 
 def test_what_lies_beyond_the_numbers_that_were_tried_is_not_told() -> None:
     said = chart_of("plan").say(points_of("plan", table_of("plan", "imported")))
-    assert "280 (180 to >400) by EG-BLUP for heritability 0.3, V_A/V_G 0.33" in said
+    assert "180 (120 to >400) by EG-BLUP for heritability 0.3, V_A/V_G 0.14" in said
     said = chart_of("plan").say(points_of("plan", table_of("plan", "one population")))
     assert said.partition(": ")[2].startswith("<300 (<300 to >300) by")
