@@ -346,7 +346,9 @@ def test_a_lost_node_s_job_goes_to_another(held: Study, undisturbed: pd.DataFram
 def test_a_preempted_job_runs_again(held: Study, undisturbed: pd.DataFrame) -> None:
     driver = held.start()
     job, node = held.wait_for_start("ridge")
-    urgent = held.cluster.client("sbatch", "--parsable", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--wrap=sleep 1")
+    urgent = held.cluster.client(
+        "sbatch", "--parsable", "--partition=urgent", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"
+    )
     again, _ = held.wait_for_start("ridge", 2)
     assert "COMPLETED" in held.cluster.client("sacct", "--noheader", "--jobs", urgent.strip(), "--format=State%20")
     held.go()
