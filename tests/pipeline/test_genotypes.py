@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from drivers import PROJECT, write_study
+from drivers import PROJECT, run, write_study
 from luigi.task_register import Register
 
 from gpatlas.data.settings import SimulateTraitsSettings
@@ -158,6 +159,31 @@ def test_faults_are_named_before_any_work(folder: Path, key: str, value: Any, me
     with pytest.raises(ConfigError) as error:
         load_config(study(folder, f"{T}.{key}", value))
     assert f"{T}.{message}" in str(error.value)
+
+
+def test_a_plan_on_own_genotypes_runs_from_end_to_end(folder: Path) -> None:
+    content = copy.deepcopy(VALID)
+    content["experiments"]["trial"] |= {
+        "grid": [{"n_individuals": 60, "n_pairs": 4, "replicates": 1}],
+        "models": {"ridge": None, "egblup": None},
+    }
+    config = write_study(folder / "study.yaml", content)
+    code, output = run(config, folder / "results")
+    assert code == 0, output
+    table = pd.read_csv(folder / "results" / "study" / "results.csv")
+    assert set(table["model"]) == {"ridge", "egblup"}
+    assert table["rel_aa"].tolist() == [0, 1, 0, 1]
+    assert {name: table[name].unique().tolist() for name in ("n_individuals", "n_pairs", "plan_gain", "plan_power")} == {
+        "n_individuals": [60],
+        "n_pairs": [4],
+        "plan_gain": [0.05],
+        "plan_power": [0.8],
+    }
+    assert (folder / "results" / "study" / "figures" / "figure_plan_trial.png").is_file()
+    page = (folder / "results" / "study" / "report.html").read_text()
+    assert 'id="plan"' in page
+    assert 'id="imported"' in page
+    assert "nothing to do: all 7 stages are done" in run(config, folder / "results")[1]
 
 
 def test_alphasimr_simulates_no_traits_on_genotypes(folder: Path) -> None:
