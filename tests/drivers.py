@@ -1,5 +1,6 @@
 """Help for tests that run the driver as a person does: in a process of its own, on a results folder of its own."""
 
+import copy
 import os
 import signal
 import subprocess
@@ -30,6 +31,20 @@ LOCAL = ("--local-scheduler",)
 def write_study(path: Path, content: dict[str, Any]) -> Path:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     return path
+
+
+def changed(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """A copy with one value replaced; `key` is dotted, numbers index lists. A value of ... removes the key."""
+    content = copy.deepcopy(content)
+    *parents, last = key.split(".")
+    place: Any = content
+    for part in parents:
+        place = place[int(part) if isinstance(place, list) else part]
+    if value is ...:
+        del place[last]
+    else:
+        place[int(last) if isinstance(place, list) else last] = value
+    return content
 
 
 def start(

@@ -40,6 +40,7 @@ COLUMNS = ["n_qtl", "h2", "v_a_over_v_g"]
 CLOSE = 0.01  # a mean r this near to the best counts as equal
 MEASURES = {"precision": "found pairs that are true", "recall": "true pairs that are found"}
 CELL = ["n_individuals", "h2", "n_qtl"]
+PICK = f"pick: the simplest model whose mean r is within {CLOSE:g} of the best"
 STRIP = 0.05  # height of the row of picks, in parts of the axis
 
 
@@ -71,25 +72,30 @@ def shares_of_pairs(table: pd.DataFrame, experiment: str, further_models: Sequen
 
 
 def draw_accuracy(points: pd.DataFrame) -> Figure:
-    """The r of every model, with the ceilings of any linear model and of any model.
+    """The r of every model, as `draw_models` draws it."""
+    figure, shown = _panels(points, "Accuracy by heritability and by QTL pairs per individual", R_LABEL)
+    draw_models(points, figure, shown)
+    return finish(figure, points, CELL, "lines: means, bars: lowest to highest", PICK)
 
-    Below, the model to pick: the simplest, the first in the registry, whose mean r is within CLOSE of the best.
+
+def draw_models(points: pd.DataFrame, figure: Figure, shown: Sequence[tuple[Axes, pd.DataFrame, str]]) -> None:
+    """The r of every model, with the ceilings of any linear model and of any model, on axes that share theirs with the first.
+
+    Below, the model to pick: the simplest, the first in the registry, whose mean r is within CLOSE of the best. `shown`: each axis with its
+    points, and the column along which they are drawn.
     """
     looks = looks_of({title_of(model): title_of(model) for model in by_registry(points["model"].unique())})
-    figure, shown = _panels(points, "Accuracy by heritability and by QTL pairs per individual", R_LABEL)
     low = min(0.0, points["value"].min())
     figure.axes[0].set_ylim(low - 0.2 * (1 - low), 1.05)
     figure.axes[0].yaxis.set_major_locator(FixedLocator([tick / 5 for tick in range(math.ceil(5 * low), 6)]))  # none beside the picks
     for axes, part, x in shown:
         mean_curves(axes, part, x, looks)
-        draw_ceilings(axes, part, x)
-        draw_picks(axes, part, x, looks)
+        _ceilings(axes, part, x)
+        _picks(axes, part, x, looks)
     lines = {"ceiling: any model": CEILING, "ceiling: linear model": LINEAR_CEILING}
     entries = [(look.label, mark(look, linewidth=1.8)) for look in looks.values()]
     legend(figure, [*entries, *((label, Line2D([], [], **style)) for label, style in lines.items())], "Model", below=False)
     figure.legends[0].set_alignment("left")
-    picks = f"pick: the simplest model whose mean r is within {CLOSE:g} of the best"
-    return finish(figure, points, CELL, "lines: means, bars: lowest to highest", picks)
 
 
 def draw_shares_of_pairs(points: pd.DataFrame) -> Figure:
@@ -156,7 +162,7 @@ def _beside(axes: Axes, x: Any, step: float) -> Any:
     return to_page.inverted().transform(moved)[:, 0]
 
 
-def draw_ceilings(axes: Axes, points: pd.DataFrame, x: str) -> None:
+def _ceilings(axes: Axes, points: pd.DataFrame, x: str) -> None:
     """sqrt(h2) and sqrt(linear share·h2), from the means of the populations."""
     means = points.assign(at=points[x], linear=linear_share(points)).groupby("at")[["h2", "linear"]].mean()
     low, high = means.index[0], means.index[-1]
@@ -166,7 +172,7 @@ def draw_ceilings(axes: Axes, points: pd.DataFrame, x: str) -> None:
     axes.plot(fine, (share * h2) ** 0.5, label="ceiling: linear model", **LINEAR_CEILING)
 
 
-def draw_picks(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
+def _picks(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
     """At every x, the mark of the simplest model whose mean is within CLOSE of the best."""
     means = points.pivot_table(index=x, columns="level", values="value").reindex(columns=list(looks))
     picked = (means.ge(means.max(axis=1) - CLOSE, axis=0)).idxmax(axis=1)

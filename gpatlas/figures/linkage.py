@@ -11,13 +11,12 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from gpatlas.figures.chart import Chart
-from gpatlas.figures.layout import CEILING, LINEAR_CEILING, R_LABEL, Look, finish, label_x, legend, log_axis, looks_of, mark, panels, unseen
-from gpatlas.figures.limits import CLOSE, draw_ceilings, draw_picks, mean_curves
+from gpatlas.figures.layout import R_LABEL, Look, finish, label_x, legend, log_axis, looks_of, mark, panels, unseen
+from gpatlas.figures.limits import PICK, draw_models, mean_curves
 from gpatlas.figures.rows import rows_of, with_pairs_per_individual, with_share
-from gpatlas.figures.words import as_r, by_registry, defined, joined, listed, name_in_text, title_of
+from gpatlas.figures.words import as_r, defined, joined, listed, name_in_text, title_of
 
 POPULATIONS = {
     "unlinked": "unlinked haploids",
@@ -102,21 +101,9 @@ def _values(values: "pd.Series[float]") -> str:
 
 def draw_accuracy_by_population(points: pd.DataFrame) -> Figure:
     """The r of every model with the ceilings; below, the model to pick, as in figure 4."""
-    looks = looks_of({title_of(model): title_of(model) for model in by_registry(points["model"].unique())})
     figure, shown = _panels(points, "Accuracy in populations of several kinds", R_LABEL)
-    low = min(0.0, points["value"].min())
-    figure.axes[0].set_ylim(low - 0.2 * (1 - low), 1.05)
-    figure.axes[0].set_yticks([tick / 5 for tick in range(int(5 * low), 6)])
-    for axes, part, x in shown:
-        mean_curves(axes, part, x, looks)
-        draw_ceilings(axes, part, x)
-        draw_picks(axes, part, x, looks)
-    lines = {"ceiling: any model": CEILING, "ceiling: linear model": LINEAR_CEILING}
-    entries = [(look.label, mark(look, linewidth=1.8)) for look in looks.values()]
-    legend(figure, [*entries, *((label, Line2D([], [], **style)) for label, style in lines.items())], "Model", below=False)
-    figure.legends[0].set_alignment("left")
-    note = f"pick: the simplest model whose mean r is within {CLOSE:g} of the best"
-    return finish(figure, points, CELL, _trait(points), "lines: means, bars: lowest to highest", note)
+    draw_models(points, figure, shown)
+    return finish(figure, points, CELL, _trait(points), "lines: means, bars: lowest to highest", PICK)
 
 
 def draw_pairs_within(points: pd.DataFrame) -> Figure:

@@ -1,12 +1,12 @@
 """Configs: every shipped one is valid, grids expand to the study's scenarios, and every fault is named before work starts."""
 
-import copy
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from drivers import changed
 from own_files import with_files
 
 from gpatlas.data.settings import ImportSettings, SimulateSettings
@@ -35,20 +35,6 @@ def write(folder: Path, content: Any) -> Path:
     path = folder / "study.yaml"
     path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
     return path
-
-
-def changed(key: str, value: Any) -> dict[str, Any]:
-    """VALID with one value replaced; `key` is dotted, numbers index lists. A value of ... removes the key."""
-    content = copy.deepcopy(VALID)
-    *parents, last = key.split(".")
-    place: Any = content
-    for part in parents:
-        place = place[int(part) if isinstance(place, list) else part]
-    if value is ...:
-        del place[last]
-    else:
-        place[int(last) if isinstance(place, list) else last] = value
-    return content
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -141,7 +127,7 @@ def test_grid_expands_to_every_combination(tmp_path: Path) -> None:
 
 
 def test_grids_of_the_other_experiments(tmp_path: Path) -> None:
-    content = changed("experiments.scaling.grid", [{"n_individuals": 300, "n_qtl": 10, "n_loci": [10, 25], "replicates": [3]}])
+    content = changed(VALID, "experiments.scaling.grid", [{"n_individuals": 300, "n_qtl": 10, "n_loci": [10, 25], "replicates": [3]}])
     content["experiments"]["scaling"]["scenario"] = "qhaplo_{n_qtl}qtl_{n_loci}marker_{n_individuals}n_rep{replicate}"
     content["experiments"]["pleiotropy"] = {
         "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_{genetic_correlation:g}pleio_{n_traits}trait_rep{replicate}",
@@ -162,7 +148,7 @@ def test_grids_of_the_other_experiments(tmp_path: Path) -> None:
 
 
 def test_an_experiment_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
-    content = changed("experiments.scaling.protocol", "paper")
+    content = changed(VALID, "experiments.scaling.protocol", "paper")
     content["experiments"]["other"] = VALID["experiments"]["scaling"] | {"figures": []}
     content["experiments"]["scaling"]["models"]["ridge"] = {"protocol": "holdout"}
     found = {
@@ -178,7 +164,7 @@ def test_an_experiment_may_have_a_protocol_of_its_own(tmp_path: Path) -> None:
 
 
 def test_any_experiment_may_draw_a_figure_whose_models_it_has(tmp_path: Path) -> None:
-    content = changed(f"{S}.models.pruned", None)
+    content = changed(VALID, f"{S}.models.pruned", None)
     content["experiments"]["linked"] = content["experiments"]["scaling"] | {"figures": ["1a", "2", "4"], "further_models": ["pruned_mlp"]}
     config = load_config(write(tmp_path, content))
     assert config.figures == (("scaling", "1a"), ("scaling", "s1"), ("linked", "1a"), ("linked", "2"), ("linked", "4"))
@@ -195,7 +181,7 @@ def test_import_checks_sizes_of_the_files() -> None:
 
 def test_the_h2_of_imported_files_is_theirs_where_the_config_has_none(tmp_path: Path) -> None:
     (tmp_path / "data.tar").touch()
-    content = {**changed(f"{S}.simulation", {"rel_aa": [0, 1]}), "simulator": "import", "source": "data.tar"}
+    content = {**changed(VALID, f"{S}.simulation", {"rel_aa": [0, 1]}), "simulator": "import", "source": "data.tar"}
     config = load_config(write(tmp_path, content))
     assert all("h2" not in config.data(scenario).settings for scenario in config.scenarios)
 
@@ -332,7 +318,7 @@ FAULTS = [
 
 @pytest.mark.parametrize(("key", "value", "message"), FAULTS, ids=[f"{key}={value}"[:60] for key, value, _ in FAULTS])
 def test_faults_are_named(tmp_path: Path, key: str, value: Any, message: str) -> None:
-    path = write(tmp_path, changed(key, value))
+    path = write(tmp_path, changed(VALID, key, value))
     with pytest.raises(ConfigError) as fault:
         load_config(path)
     assert any(line.startswith(f"{path}: {message}") for line in str(fault.value).splitlines()), fault.value
@@ -361,7 +347,7 @@ LETTERS = "a name starts with a letter or digit, and holds only those and '_', '
     ],
 )
 def test_experiments_and_scenarios_have_plain_names(tmp_path: Path, name: str, fault: str) -> None:
-    content = changed(f"{S}.scenario", name)
+    content = changed(VALID, f"{S}.scenario", name)
     content["experiments"]["scaling"]["grid"] = [{"n_individuals": 100, "n_qtl": 10}]
     content["experiments"][name] = content["experiments"]["scaling"] | {"scenario": "rep{replicate}"}
     path = write(tmp_path, content)
@@ -373,7 +359,7 @@ def test_experiments_and_scenarios_have_plain_names(tmp_path: Path, name: str, f
 
 @pytest.mark.parametrize("name", ["NA", "null", "nan", "True", "1e3", "007", "a.b_c-d+e=f", "a" * 100])
 def test_any_plain_name_is_taken(tmp_path: Path, name: str) -> None:
-    content = changed(f"{S}.scenario", name + "{n_qtl}_{n_individuals}_{replicate}"[: 100 - len(name)])
+    content = changed(VALID, f"{S}.scenario", name + "{n_qtl}_{n_individuals}_{replicate}"[: 100 - len(name)])
     content["experiments"]["scaling"]["grid"] = [{"n_individuals": 100, "n_qtl": 10}]
     content["experiments"] = {name: content["experiments"]["scaling"]}
     (scenario,) = load_config(write(tmp_path, content)).scenarios
@@ -389,11 +375,13 @@ def test_a_key_is_text_as_it_is_written(tmp_path: Path, name: str) -> None:
 
 def test_the_rendered_name_is_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"grid\.0\.scenario: the name '\(0\.0, 1\.0\)' starts with '\('"):
-        load_config(write(tmp_path, changed(f"{S}.grid.0.scenario", "{rel_aa}")))
+        load_config(write(tmp_path, changed(VALID, f"{S}.grid.0.scenario", "{rel_aa}")))
 
 
 def test_scenarios_of_two_blocks_have_two_names(tmp_path: Path) -> None:
-    content = changed(f"{S}.grid", [{"n_individuals": 100, "n_qtl": 10}, {"n_individuals": 100, "n_qtl": 10, "h2": 0.5, "scenario": ""}])
+    content = changed(
+        VALID, f"{S}.grid", [{"n_individuals": 100, "n_qtl": 10}, {"n_individuals": 100, "n_qtl": 10, "h2": 0.5, "scenario": ""}]
+    )
     content["experiments"]["scaling"]["grid"][1]["scenario"] = content["experiments"]["scaling"]["scenario"]
     with pytest.raises(
         ConfigError, match=r"grid\.1\.scenario: two scenarios are named .*, that of h2 0\.999 and that of h2 0\.5; .* lacks {h2}"
@@ -409,7 +397,7 @@ def test_a_config_does_not_publish_elsewhere(tmp_path: Path, stem: str) -> None:
 
 
 def test_figures_need_a_size_that_their_models_are_fitted_to(tmp_path: Path) -> None:
-    content = changed(f"{S}.models", {"ridge": None, "linear_sgd": None, "mlp": {"max_n_individuals": 99}})
+    content = changed(VALID, f"{S}.models", {"ridge": None, "linear_sgd": None, "mlp": {"max_n_individuals": 99}})
     content["experiments"]["scaling"]["models"]["egblup"] = {"max_n_individuals": 50}
     content["experiments"]["scaling"] |= {"figures": ["s1", "1b"], "further_models": ["egblup"]}
     path = write(tmp_path, content)
@@ -425,14 +413,14 @@ def test_figures_need_a_size_that_their_models_are_fitted_to(tmp_path: Path) -> 
 
 
 def test_a_wrong_name_hides_no_size(tmp_path: Path) -> None:
-    content = changed(f"{S}.models.mlp", {"max_n_individuals": 150})
+    content = changed(VALID, f"{S}.models.mlp", {"max_n_individuals": 150})
     content["experiments"]["scaling"] |= {"scenario": "same", "grid": [{"n_individuals": [200, 100], "n_qtl": 10}]}
     with pytest.raises(ConfigError, match=r"^[^\n]* 'same', that of n_individuals 200 and that of n_individuals 100; [^\n]*$"):
         load_config(write(tmp_path, content))
 
 
 def test_an_experiment_fits_something(tmp_path: Path) -> None:
-    content = changed(f"{S}.models", {"ridge": {"max_n_individuals": 99}})
+    content = changed(VALID, f"{S}.models", {"ridge": {"max_n_individuals": 99}})
     content["experiments"]["scaling"]["figures"] = []
     with pytest.raises(ConfigError, match=r"scaling\.models: max_n_individuals of every model is below every size \(100, 200\)"):
         load_config(write(tmp_path, content))
@@ -440,7 +428,7 @@ def test_an_experiment_fits_something(tmp_path: Path) -> None:
 
 def test_a_run_of_too_many_stages_is_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.config.MOST_STAGES", 50)
-    content = changed(f"{S}.figures", [])
+    content = changed(VALID, f"{S}.figures", [])
     content["experiments"]["other"] = content["experiments"]["scaling"]
     path = write(tmp_path, content)
     with pytest.raises(
@@ -452,7 +440,7 @@ def test_a_run_of_too_many_stages_is_split(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
-    content = changed(f"{S}.models.mlp.hiden_size", 8)
+    content = changed(VALID, f"{S}.models.mlp.hiden_size", 8)
     content["experiments"]["scaling"]["figures"] = ["1c"]
     content["experiments"]["scaling"]["grid"][0]["replicates"] = "ten"
     with pytest.raises(ConfigError) as fault:

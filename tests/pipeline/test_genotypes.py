@@ -1,13 +1,12 @@
 """Traits simulated on the genotypes of a user's own files: what a config may say, and the stages that it comes to."""
 
 import copy
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from drivers import PROJECT, run, write_study
+from drivers import PROJECT, changed, run, write_study
 from luigi.task_register import Register
 
 from gpatlas.data.settings import SimulateTraitsSettings
@@ -38,26 +37,9 @@ VALID: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The files of the population, beside which its config is to stand."""
-    for path in FILES.glob("own.*"):
-        shutil.copy(path, tmp_path)
-    return tmp_path
-
-
 def study(folder: Path, key: str = "", value: Any = None) -> Path:
-    """VALID as a file, with one value replaced; `key` is dotted, numbers index lists. A value of ... removes the key."""
-    content = copy.deepcopy(VALID)
-    *parents, last = key.split(".")
-    place: Any = content
-    for part in parents:
-        place = place[int(part) if isinstance(place, list) else part]
-    if value is ...:
-        del place[last]
-    elif key:
-        place[last] = value
-    return write_study(folder / "study.yaml", content)
+    """VALID as a file, with one value replaced, as `changed` does it."""
+    return write_study(folder / "study.yaml", changed(VALID, key, value) if key else VALID)
 
 
 def test_a_scenario_is_traits_on_the_genotypes_of_the_block(folder: Path) -> None:

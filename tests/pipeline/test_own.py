@@ -1,15 +1,13 @@
 """Populations of a user's own files: what their configs may say, what their results are known by, and a run from end to end."""
 
-import copy
 import json
 import runpy
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from drivers import PROJECT, entries, run, write_study
+from drivers import PROJECT, changed, entries, run, write_study
 from luigi.task_register import Register
 
 from gpatlas.data.settings import ImportPlinkSettings
@@ -44,26 +42,9 @@ VALID: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """The files of the population, beside which its config is to stand."""
-    for path in FILES.glob("own.*"):
-        shutil.copy(path, tmp_path)
-    return tmp_path
-
-
 def study(folder: Path, key: str = "", value: Any = None) -> Path:
-    """VALID as a file, with one value replaced; `key` is dotted. A value of ... removes the key."""
-    content = copy.deepcopy(VALID)
-    *parents, last = key.split(".")
-    place: Any = content
-    for part in parents:
-        place = place[part]
-    if value is ...:
-        del place[last]
-    elif key:
-        place[last] = value
-    return write_study(folder / "study.yaml", content)
+    """VALID as a file, with one value replaced, as `changed` does it."""
+    return write_study(folder / "study.yaml", changed(VALID, key, value) if key else VALID)
 
 
 def own(path: Path) -> OwnScenario:
