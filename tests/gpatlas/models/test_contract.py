@@ -162,7 +162,7 @@ def rewrite_phenotypes(source: Path, rows: Array, values: Array) -> Path:
 @pytest.mark.parametrize(("name", "values"), WAYS, ids=NAMES)
 def test_permuted_phenotypes_cannot_be_predicted(tmp_path: Path, name: str, values: dict[str, Any]) -> None:
     """r of n_test individuals is 0 with SE 1/√(n_test − 1), for each of 5 traits; a constant prediction has none."""
-    n = 3000
+    n = 1500
     source = write_dataset(tmp_path, n_individuals=n, n_loci=20, n_qtl=20)
     with Dataset(source) as data:
         permuted = np.random.default_rng(1).permutation(data.phenotypes())
