@@ -131,15 +131,14 @@ def _target(experiment: Experiment, key: str, faults: Faults) -> PlanTarget | No
 
 def _label(template: str, simulation: Simulation, replicate: int, scenarios: Mapping[str, Scenario]) -> tuple[str, str]:
     """The name of a scenario beside these, and what is wrong with it, or ''."""
-    values = {**simulation.model_dump(), "n_individuals": simulation.n_individuals or "all", "replicate": replicate}
+    values = _values_of(simulation, replicate)
     try:
         label = template.format(**values)
     except (ValueError, TypeError) as error:
         return "", f"{error}, got {template!r}"
     if label not in scenarios:
         return label, fault_of_name(label)
-    other_one = scenarios[label].simulation
-    others = {**other_one.model_dump(), "n_individuals": other_one.n_individuals or "all", "replicate": scenarios[label].replicate}
+    others = _values_of(scenarios[label].simulation, scenarios[label].replicate)
     differing = [name for name in sorted(values) if values[name] != others[name] and name not in GIVEN_BY_DRIVER]
     if not differing:
         return label, f"the scenario {label!r} is given twice"
@@ -147,6 +146,11 @@ def _label(template: str, simulation: Simulation, replicate: int, scenarios: Map
     absent = [f"{{{name}}}" for name in differing if name not in dict(_fields(template))]
     lack = f"the name lacks {' or '.join(absent)}" if absent else "the name writes both the same"
     return label, f"two scenarios are named {label!r}, that of {one} and that of {other}; {lack}"
+
+
+def _values_of(simulation: Simulation, replicate: int) -> dict[str, Any]:
+    """What a name may tell of a scenario."""
+    return {**simulation.model_dump(), "n_individuals": simulation.n_individuals or "all", "replicate": replicate}
 
 
 def _fields(template: str) -> list[tuple[str, str]]:

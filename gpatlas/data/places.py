@@ -8,6 +8,7 @@ import numpy.typing as npt
 from gpatlas.data.genotypes import FloatArray, Rows
 
 UNPLACED = ("", "0", "nan")  # chromosomes of loci whose place is not known
+DISTANCES_CM = (1, 5, 10)  # within which a pair counts as found
 BASES_PER_CM = 1e6  # where nothing else is said
 
 

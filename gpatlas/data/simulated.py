@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gpatlas.data.dataset import DESCRIBED_FORMAT, LOCKING
 from gpatlas.data.effects import Effects
 from gpatlas.data.genomes import draw_counts, genetic_map, with_errors
-from gpatlas.data.genotypes import ByteArray, Genotypes, Rows, pack, pack_counts, unpack, unpack_counts
+from gpatlas.data.genotypes import ByteArray, Genotypes, Rows, pack, pack_counts
 from gpatlas.data.imported import Individuals, write_tables, write_texts
 from gpatlas.data.places import BASES_PER_CM, Places
 from gpatlas.data.population import Description, Loci, TextArray
@@ -39,7 +39,7 @@ def simulate_genomes(settings: SimulateSettings, out: Path, progress: Progress) 
     effects = replace(effects, places=places if places.known else None)
     qtl, errors = causal_loci(effects), np.random.default_rng(error_seed)
     of_qtl, hidden, done = [], [], 0
-    with simulated_file(out, n, n_loci, 1 if ploidy == 1 and not settings.missing_rate else 2) as file:
+    with simulated_file(out, n, n_loci, settings.bits) as file:
         for counts in draw_counts(settings, genome, genome_seed):
             counts = counts.take(order, axis=1) if settings.hidden_qtl else counts
             of_qtl.append(pack_counts(counts[:, qtl]))
@@ -116,10 +116,18 @@ class SimulatedFile:
         truth |= {"dominance_epistatic": _or_zeros(effects.dominance_epistatic, effects.epistatic)}
         for name, values in truth.items():
             self.file[f"truth/{name}"] = values
-        first = self.file["genotypes"][:SEGMENT_INDIVIDUALS]
-        counts = unpack(first, self.n_loci) if self.bits == 1 else unpack_counts(first, self.n_loci)
+        first = Genotypes(self.file["genotypes"][:SEGMENT_INDIVIDUALS], self.n_loci, self.bits)
+        m_e = effective_segments(first.counts())
         form = {"format_version": DESCRIBED_FORMAT, "n_loci": self.n_loci, "bits_per_locus": self.bits, "ploidy": described.ploidy}
-        self.file.attrs.update({**form, "m_e": effective_segments(counts), "cm_per_mb": 1.0, **traits.facts, **attributes})
+        self.file.attrs.update(
+            {
+                **form,
+                "m_e": m_e,
+                "cm_per_mb": 1.0,
+                **traits.facts,
+                **attributes,
+            }
+        )
 
 
 def _or_zeros(effects: npt.NDArray[np.float64] | None, like: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -134,10 +134,11 @@ def traits_of(settings: TraitSettings, effects: Effects, qtl: Genotypes, noise: 
     `qtl`: the counts at `causal_loci(effects)`. Genetic values are recomputed from the scaled effects, not rescaled: values and
     effects then agree to the last bit. ValueError where a trait is the same in all individuals.
     """
-    local = effects.of_loci(causal_loci(effects))
-    check_variance(values_at(local, qtl))
-    scaled = effects.scaled(values_at(local, qtl))
-    local = scaled.of_loci(causal_loci(effects))
+    loci = causal_loci(effects)
+    values = values_at(effects.of_loci(loci), qtl)
+    check_variance(values)
+    scaled = effects.scaled(values)
+    local = scaled.of_loci(loci)
     parts = np.concatenate([local.parts_of(counts, qtl.highest) for _, counts in qtl.blocks(BLOCK_SIZE)], axis=1)
     genetic_values = local.total(parts)
     v_a, v_d, v_aa, v_dd = parts.var(axis=1)

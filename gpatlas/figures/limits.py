@@ -89,7 +89,7 @@ def draw_models(points: pd.DataFrame, figure: Figure, shown: Sequence[tuple[Axes
     figure.axes[0].set_ylim(low - 0.2 * (1 - low), 1.05)
     figure.axes[0].yaxis.set_major_locator(FixedLocator([tick / 5 for tick in range(math.ceil(5 * low), 6)]))  # none beside the picks
     for axes, part, x in shown:
-        mean_curves(axes, part, x, looks)
+        _curves(axes, part, x, looks)
         _ceilings(axes, part, x)
         _picks(axes, part, x, looks)
     lines = {"ceiling: any model": CEILING, "ceiling: linear model": LINEAR_CEILING}
@@ -98,15 +98,20 @@ def draw_models(points: pd.DataFrame, figure: Figure, shown: Sequence[tuple[Axes
     figure.legends[0].set_alignment("left")
 
 
+def draw_shares(points: pd.DataFrame, figure: Figure, shown: Sequence[tuple[Axes, pd.DataFrame, str]], looks: dict[Any, Look]) -> list[str]:
+    """Lines of shares from 0 to 1, as `draw_models` has the axes; returns what cannot be seen of them, in words."""
+    figure.axes[0].set_ylim(-0.05, 1.05)
+    for axes, part, x in shown:
+        _curves(axes, part, x, looks)
+    legend(figure, [(look.label, mark(look, linewidth=1.8)) for look in looks.values()], "", below=False)
+    return unseen(points["value"], figure.axes[0].get_ylim(), "shares")
+
+
 def draw_shares_of_pairs(points: pd.DataFrame) -> Figure:
     """Precision and recall of the pairs that pairwise screening finds."""
     looks = looks_of({name: f"{name}: {meaning}" for name, meaning in MEASURES.items()})
     figure, shown = _panels(points, "Pairs found by pairwise screening", "Share of pairs")
-    figure.axes[0].set_ylim(-0.05, 1.05)
-    for axes, part, x in shown:
-        mean_curves(axes, part, x, looks)
-    legend(figure, [(look.label, mark(look, linewidth=1.8)) for look in looks.values()], "", below=False)
-    lost = unseen(points["value"], figure.axes[0].get_ylim(), "shares")
+    lost = draw_shares(points, figure, shown, looks)
     return finish(figure, points, CELL, "lines: means, bars: lowest to highest", *lost)
 
 
@@ -141,7 +146,7 @@ def _panels(points: pd.DataFrame, heading: str, ylabel: str) -> tuple[Figure, li
     return figure, [(axes, part, x) for axes, part, x in parts if len(part)]
 
 
-def mean_curves(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
+def _curves(axes: Axes, points: pd.DataFrame, x: str, looks: dict[Any, Look]) -> None:
     """A line through the means of every level, with a bar from the lowest to the highest value."""
     for place, (level, look) in enumerate(looks.items()):
         found = points[(points["level"] == level) & points["value"].notna()].groupby(x)["value"].agg(["mean", "min", "max"])

@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gpatlas.data.places import DISTANCES_CM
 from gpatlas.figures.chart import Chart
-from gpatlas.figures.layout import R_LABEL, Look, finish, label_x, legend, log_axis, looks_of, mark, panels, unseen
-from gpatlas.figures.limits import PICK, draw_models, mean_curves
+from gpatlas.figures.layout import R_LABEL, Look, finish, label_x, log_axis, looks_of, panels
+from gpatlas.figures.limits import PICK, draw_models, draw_shares
 from gpatlas.figures.rows import rows_of, with_pairs_per_individual, with_share
 from gpatlas.figures.words import as_r, defined, joined, listed, name_in_text, title_of
 
@@ -27,7 +28,6 @@ POPULATIONS = {
     "outbred": "outbred",
 }
 COLUMNS = ["population", "n_loci", "n_qtl", "h2", "v_a_over_v_g"]
-DISTANCES = (1, 5, 10)  # centimorgans
 CELL = ["population", "n_individuals", "n_loci", "n_qtl", "h2"]
 ROWS = {"h2": "Heritability", "qtl_pairs_per_individual": "QTL pairs per individual", "marker_cm": "QTL to nearest marker, cM"}
 SAID = {"h2": "heritability {}", "n_qtl": "{} QTL", "n_loci": "{} loci"}
@@ -55,8 +55,8 @@ def accuracy_by_population(table: pd.DataFrame, experiment: str, further_models:
 
 
 def pairs_within(table: pd.DataFrame, experiment: str, further_models: Sequence[str]) -> pd.DataFrame:
-    """`value`: precision and recall of pairwise screening within DISTANCES, as `level` says, where populations are linked."""
-    names = {f"{measure}_{cm}cm": f"{measure} within {cm} cM" for measure in ("recall", "precision") for cm in DISTANCES}
+    """`value`: precision and recall of pairwise screening within DISTANCES_CM, as `level` says, where populations are linked."""
+    names = {f"{measure}_{cm}cm": f"{measure} within {cm} cM" for measure in ("recall", "precision") for cm in DISTANCES_CM}
     rows = by_population(table, experiment, ["pairwise"], list(names))
     rows = rows[rows[list(names)].notna().any(axis=1)]
     if rows.empty:
@@ -108,19 +108,15 @@ def draw_accuracy_by_population(points: pd.DataFrame) -> Figure:
 
 def draw_pairs_within(points: pd.DataFrame) -> Figure:
     """Precision and recall: a colour per distance, recall filled, precision open."""
-    shades = looks_of(dict.fromkeys(DISTANCES, ""))
+    shades = looks_of(dict.fromkeys(DISTANCES_CM, ""))
     looks = {
         level: Look(level, shades[cm].colour, marker, measure == "precision")
         for measure, marker in (("recall", "o"), ("precision", "s"))
-        for cm in DISTANCES
+        for cm in DISTANCES_CM
         if (level := f"{measure} within {cm} cM") in set(points["level"])
     }
     figure, shown = _panels(points, "Pairs found by pairwise screening", "Share of pairs")
-    figure.axes[0].set_ylim(-0.05, 1.05)
-    for axes, part, x in shown:
-        mean_curves(axes, part, x, looks)
-    legend(figure, [(look.label, mark(look, linewidth=1.8)) for look in looks.values()], "", below=False)
-    lost = unseen(points["value"], figure.axes[0].get_ylim(), "shares")
+    lost = draw_shares(points, figure, shown, looks)
     meaning = "precision: found pairs that are true, recall: true pairs that are found, both loci within so many cM"
     return finish(figure, points, CELL, _trait(points), "lines: means, bars: lowest to highest", meaning, *lost)
 

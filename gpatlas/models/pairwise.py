@@ -12,6 +12,7 @@ import pandas as pd
 
 from gpatlas.data.effects import Effects
 from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
+from gpatlas.data.places import DISTANCES_CM
 from gpatlas.models.clumps import Clumps
 from gpatlas.models.columns import Coding, Columns, InnerFold, Terms
 from gpatlas.models.contract import FitProgress, Fitted, Part
@@ -23,7 +24,6 @@ from gpatlas.models.ridge import RidgeFit, penalties
 from gpatlas.models.screening import LeastSquares, ScreenedPart, path
 from gpatlas.models.splits import inner_folds
 
-DISTANCES_CM = (1, 5, 10)  # within which a pair counts as found
 ENOUGH_HELD_OUT = 1000  # individuals; further folds add little
 
 
@@ -74,11 +74,8 @@ def judge(models: dict[str, Fitted], effects: Effects) -> dict[str, Fitted]:
     """With the column `causal` of the pairs, and with their precision and recall."""
     fitted = models["pairwise"]
     pairs = fitted.tables["pairs"].assign(causal=is_causal(fitted.tables["pairs"], effects))
-    return {
-        "pairwise": replace(
-            fitted, columns={**success(pairs, effects), **success_within(pairs, effects), **fitted.columns}, tables={"pairs": pairs}
-        )
-    }
+    columns = {**success(pairs, effects), **success_within(pairs, effects), **fitted.columns}
+    return {"pairwise": replace(fitted, columns=columns, tables={"pairs": pairs})}
 
 
 def predict_traits(traits: "list[Sparse | Polygenic]", coding: Coding, genotypes: Genotypes) -> FloatArray:
