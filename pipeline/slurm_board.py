@@ -28,10 +28,6 @@ class Board:
         """From now on Slurm is asked for this job. A controller that has lost its memory gives a number twice: nothing earlier counts."""
         write_json(self.folder / job_id, {})
 
-    def forget(self, job_id: str) -> None:
-        """How the job ended is known."""
-        (self.folder / job_id).unlink(missing_ok=True)
-
     def hurry(self) -> None:
         """Ask soon: a job seems to have ended."""
         (self.folder / HURRY).touch()

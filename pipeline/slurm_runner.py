@@ -25,6 +25,7 @@ from pipeline.session import session
 from pipeline.slurm import HOPELESS, Ended, NoAnswer, Refused
 from pipeline.slurm_attempts import Attempts
 from pipeline.slurm_board import Board
+from pipeline.slurm_comment import jobs_in, of_results
 from pipeline.slurm_containers import check_images, contained, image_path
 from pipeline.slurm_options import SlurmOptions
 from pipeline.slurm_script import (
@@ -39,7 +40,7 @@ from pipeline.slurm_script import (
     resources,
     stage_script,
 )
-from pipeline.slurm_submit import Pool, Request, asked, is_in, is_shared, jobs_in, of_results, owner, submitted
+from pipeline.slurm_submit import Pool, Request, asked, submitted
 
 NO_SUCH_NODE = "node configuration is not available"  # also said while a controller that was started again has not heard of its nodes
 JOBS = "slurm_jobs"  # what the scheduler counts
@@ -86,8 +87,8 @@ class SlurmRunner:
             check_images(folders.values(), self.options)
         with _explained("Slurm refuses the jobs of this study"):
             self._refuse_what_cannot_be_run()
-            left = [job for job in asked(lambda: of_results(results)) if owner(job).ended()]
-            slurm.cancel([job.id for job in left if not any(is_in(folder, job) for folder in folders)])
+            left = [job for job in asked(lambda: of_results(results)) if job.comment.driver.ended()]
+            slurm.cancel([job.id for job in left if not any(map(job.comment.has, folders))])
         with tempfile.TemporaryDirectory(prefix="gpatlas-slurm-") as folder:
             self._board = board = Board(Path(folder), self.options.seconds_between_polls)
             self._pool = Pool(Path(folder), self.options)
@@ -113,7 +114,7 @@ class SlurmRunner:
             child.join(10)
         try:
             adopted = board.open_ids()
-            slurm.cancel([job.id for job in of_results(results) if owner(job) == session() or job.id in adopted])
+            slurm.cancel([job.id for job in of_results(results) if job.comment.driver == session() or job.id in adopted])
         except (NoAnswer, Refused) as error:
             print(f"jobs may be left, which the next run takes over or cancels: Slurm does not answer ({error})", file=sys.stderr)
 
@@ -122,7 +123,7 @@ class SlurmRunner:
         if not any(folder.iterdir()):
             return False
         with _explained(f"the jobs in {folder} cannot be told"):
-            found = sorted(((job.id, is_shared(job)) for job in asked(lambda: jobs_in(folder))), key=lambda one: not one[1])
+            found = sorted(((job.id, job.comment.is_shared()) for job in asked(lambda: jobs_in(folder))), key=lambda one: not one[1])
             slurm.cancel([job_id for job_id, shared in found[1:] if not shared])
         found += [(job_id, False) for job_id in finished(folder)]
         if found:
@@ -181,8 +182,6 @@ class SlurmRunner:
                 self._refuse_hopeless(job_id, state, shared)
             time.sleep(pause)
             pause = min(LONGEST_PAUSE, 1.2 * pause)
-        if not shared:
-            self._board.forget(job_id)
         end = _arrived(job.folder, ended)
         tail.close()
         return (end.by_itself(job_id) if end and end.stages > 1 else ended), end

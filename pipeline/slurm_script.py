@@ -17,10 +17,14 @@ from pipeline.store import LOG
 LEAST_MINUTES = 10
 FILES = "job-"  # what the names begin with of a job's own files in the stage's folder
 EXIT_UNWRITTEN = 74
-# A controller that was killed may have forgotten a job that still runs. The folder may be of an attempt that was cut short. What was
-# written is listed at the end: on another host it may appear late. The log is the driver's.
+# A controller that was killed, or that lost a node, may have forgotten a job that still runs: another one waits for it, and leaves alone
+# what the driver has taken over meanwhile, or what of a shared job has ended. The folder may be of an attempt that was cut short. What
+# was written is listed at the end: on another host it may appear late. The log is the driver's.
 STAGE = """cd {folder} || exit 1
-exec 9> {prefix}lock && flock 9
+exec 9> {prefix}lock || exit {unwritten}
+flock 9
+[ {folder}/{prefix}lock -ef /dev/fd/9 ] || exit 1
+[ -n "$stages" ] && [ -e {prefix}$SLURM_JOB_ID.end ] && exit
 {prologue}
 find . -mindepth 1 -maxdepth 1 {kept} -exec rm -rf {{}} +
 export PYTHONPATH={path}{gpu}
@@ -32,9 +36,8 @@ code=$?
 }} > {prefix}$SLURM_JOB_ID.end.aside && mv {prefix}$SLURM_JOB_ID.end.aside {prefix}$SLURM_JOB_ID.end || exit {unwritten}
 exit $code
 """
-# A job that Slurm has started again, on another node, goes on where it was.
-SHARED = """[ -e {own}.end ] || (
-{stage}) >> {own}.log 2>&1
+SHARED = """(
+{stage}) >> {log} 2>&1
 """
 
 
@@ -69,10 +72,12 @@ def stage_script(job: Job, command: str, options: SlurmOptions) -> str:
 
 
 def shared_script(stages: Mapping[Path, str]) -> str:
-    """Runs the stages, by their folders, one after the other, whatever becomes of each; each has its own log and its own last words."""
-    return f"stages={len(stages)}\n" + "".join(
-        SHARED.format(own=f"{shlex.quote(str(folder))}/{FILES}$SLURM_JOB_ID", stage=text) for folder, text in stages.items()
-    )
+    """Runs the stages, by their folders, one after the other, whatever becomes of each; each has its own log and its own last words.
+
+    A job that Slurm has started again, on another node, goes on where it was.
+    """
+    logs = {folder: f"{shlex.quote(str(folder))}/{FILES}$SLURM_JOB_ID.log" for folder in stages}
+    return f"stages={len(stages)}\n" + "".join(SHARED.format(log=logs[folder], stage=text) for folder, text in stages.items())
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,6 @@ class Tail:
 
 
 def remove_files(folder: Path) -> None:
-    """The jobs' own files: what they say is known."""
-    for path in folder.glob(f"{FILES}*"):
+    """The jobs' own files: what they say is known. The lock first: a job that waits for it then ends."""
+    for path in (folder / f"{FILES}lock", *folder.glob(f"{FILES}*")):
         path.unlink(missing_ok=True)

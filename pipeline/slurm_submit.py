@@ -1,6 +1,5 @@
-"""How stages become jobs, one each or, where they take seconds, several in one; and how a job in the queue is told to be theirs."""
+"""How stages become jobs, one each or, where they take seconds, several in one."""
 
-import hashlib
 import os
 import sys
 import time
@@ -13,13 +12,13 @@ from uuid import uuid4
 from gpatlas.needs import Needs
 from pipeline import slurm
 from pipeline.locks import locked_at_once
-from pipeline.session import Session, session
-from pipeline.slurm import NoAnswer, Queued, Refused
+from pipeline.session import session
+from pipeline.slurm import NoAnswer, Refused
+from pipeline.slurm_comment import Comment, jobs_in, submitted_jobs
 from pipeline.slurm_options import SlurmOptions
 from pipeline.slurm_script import FILES, flags, shared_script
 from pipeline.store import read_json, write_json
 
-OURS = "gpatlas "  # what the comments of our jobs begin with
 SECONDS_FOR_CONTROLLER = 3600  # how long to wait for one that does not answer
 SECONDS_FOR_COMPANY = 2.0  # how long a stage that takes seconds waits for others
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -42,47 +41,13 @@ def asked(ask: Callable[[], T]) -> T:
     return slurm.patient(ask, SECONDS_FOR_CONTROLLER)
 
 
-def comment_of(driver: Session, folders: Sequence[Path]) -> str:
-    """The comment of a job: whose it is, and which stages run in it. Slurm takes 1,024 characters."""
-    return f"{OURS}{driver} {' '.join(map(_stage_id, folders))}"
-
-
-def _stage_id(folder: Path) -> str:
-    return hashlib.sha256(str(folder).encode()).hexdigest()[:10]
-
-
-def owner(job: Queued) -> Session:
-    """The driver that submitted it."""
-    return Session.parse(job.comment.removeprefix(OURS).split(" ")[0])
-
-
-def of_results(results: Path) -> list[Queued]:
-    """The jobs in the queue that drivers have submitted for these results."""
-    return [job for job in slurm.queue() if job.comment.startswith(OURS) and job.folder.is_relative_to(results)]
-
-
-def is_in(folder: Path, job: Queued) -> bool:
-    """Whether the job is ours and runs the stage that writes to the folder."""
-    return job.comment.startswith(OURS) and _stage_id(folder) in job.comment.split(" ")[2:]
-
-
-def jobs_in(folder: Path) -> list[Queued]:
-    """The jobs in the queue that run the stage that writes to the folder."""
-    return [job for job in slurm.queue() if is_in(folder, job)]
-
-
-def is_shared(job: Queued) -> bool:
-    """Whether it runs several stages."""
-    return len(job.comment.split(" ")) > 3
-
-
 def submitted(requests: Sequence[Request], options: SlurmOptions) -> str:
     """Id of the job. Where nobody answered, it may have been taken all the same: before each further try it is looked for."""
     first, folders, tried = requests[0], [request.folder for request in requests], False
     alone = len(requests) == 1
     text = "#!/bin/bash\n" + (first.script if alone else shared_script({request.folder: request.script for request in requests}))
     where = (first.folder, f"{FILES}%j.log") if alone else (Path(os.path.commonpath(folders)), os.devnull)
-    said = flags(first.key, comment_of(session(), folders), *where, _together(requests, options), options)
+    said = flags(first.key, str(Comment.of(session(), folders)), *where, _together(requests, options), options)
 
     def attempt() -> str:
         nonlocal tried
@@ -131,7 +96,7 @@ class Pool:
         stages = dict(list({request.folder: request for request in alike.values()}.items())[: self.options.stages_per_job])
         jobs: dict[Path, str | None] = dict.fromkeys(stages)
         try:
-            jobs |= {folder: job.id for job in asked(slurm.queue) for folder in stages if is_in(folder, job)}
+            jobs |= {folder: job.id for job in asked(submitted_jobs) for folder in stages if job.comment.has(folder)}
             if len(rest := [request for folder, request in stages.items() if jobs[folder] is None]) > 1:
                 jobs |= dict.fromkeys((request.folder for request in rest), submitted(rest, self.options))
         except (NoAnswer, Refused) as error:

@@ -105,6 +105,12 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     raise AssertionError(f"{condition} did not become true in {seconds} s")
 
 
+def is_waited_for(lock: Path) -> bool:
+    """Whether a process waits for the lock of this file."""
+    inode = f":{lock.stat().st_ino} "
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
+
 def entries(results: Path) -> dict[str, float]:
     """Every folder of the store, with the time of its last change."""
     return {str(path.relative_to(results)): path.stat().st_mtime for path in _folders(results / "store")}

@@ -139,6 +139,13 @@ class Cluster:
         self.processes[name].send_signal(number)
         self.processes[name].wait()
 
+    def save(self, job: str) -> None:
+        """Have the controller write to its disk what it knows, of this job and all others."""
+        path = self.folder / "state" / "job_state"
+        before = _changed(path)
+        self.client("scontrol", "update", f"JobId={job}", "Nice=0")
+        self._wait_for("slurmctld", lambda: _changed(path) not in (0, before))
+
     def lose(self, node: str) -> None:
         """Kill the node's daemon and, before they can tell anybody, its jobs with all their processes."""
         self.kill(node)
@@ -226,6 +233,13 @@ MUNGE_FILES = {
     "seed-file": "munge.seed",
     "log-file": "munge.log",
 }
+
+
+def _changed(path: Path) -> int:
+    """When, in nanoseconds; 0 while it is being replaced."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
+    return 0
 
 
 def _of_job_on(node: str, process: Path) -> bool:

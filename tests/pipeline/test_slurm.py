@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import unavailable
-from drivers import ENVIRONMENT, LOCAL, PROJECT, run, start, table, undisturbed_table, wait_for, write_study
+from drivers import ENVIRONMENT, LOCAL, PROJECT, is_waited_for, run, start, table, undisturbed_table, wait_for, write_study
 from slurm_cluster import Cluster, missing_programs
 from tiny_image import exported_tiny_image
 
@@ -24,6 +25,13 @@ from images import IMAGES
 
 ON_SLURM = (*LOCAL, "--runner", "slurm", "--workers", "8")
 SECONDS = 400  # that a disturbed run may take on a busy machine
+# What runs a driver that takes a job for lost when Slurm has not known it for 3 s.
+IMPATIENT = (
+    sys.executable,
+    "-c",
+    "import runpy, sys; from pipeline import slurm_board; slurm_board.SECONDS_UNKNOWN = 3; del sys.argv[:3]; "
+    "runpy.run_module('luigi', run_name='__main__')",
+)
 # In place of Python on a node, for the stages whose results a test does not look at.
 STAND_IN = f'function {sys.executable} {{ while [ "$1" != --out ]; do shift; done; echo stood in > "$2"; }}'
 STUDY: dict[str, Any] = {
@@ -128,6 +136,12 @@ class Study:
     def go(self) -> None:
         (self.folder / "go").touch()
 
+    def occupy_nodes(self) -> None:
+        """By a job on all of them, which ends as soon as there is a file `room`."""
+        wait = f"--wrap=until [ -e {self.folder}/room ]; do sleep 0.1; done"
+        job = self.cluster.client("sbatch", "--parsable", "--nodes=2", "--exclusive", "--time=5", "--output=/dev/null", wait).strip()
+        wait_for(lambda: any(line.startswith(f"{job} ") and "RUNNING" in line for line in self.cluster.queue()))
+
     def end(self, driver: "subprocess.Popen[str]") -> tuple[int, str]:
         output, _ = driver.communicate(timeout=SECONDS)
         return driver.returncode, output
@@ -160,11 +174,24 @@ def sham(study: Study) -> Study:
     return study
 
 
+def commands_of_readme() -> list[list[str]]:
+    """From a checkout to a run on a cluster."""
+    (block,) = re.findall(r"^## On a cluster\n.+?^```sh\n(.+?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return [shlex.split(line, comments=True) for line in block.splitlines()]
+
+
 def test_tables_are_the_local_runner_s_to_the_last_bit(study: Study, tmp_path: Path) -> None:
-    """Of a config as it stands, whose short stages share jobs."""
+    """Of a config as it stands, whose short stages share jobs, by the commands of the README."""
     config, flags = PROJECT / "configs" / "test.yaml", ("--experiments", "pleiotropy")
-    code, output = run(config, study.results, *ON_SLURM, *flags, env=study.environment)
-    assert code == 0, output
+    (make, *install), *commands = commands_of_readme()
+    subprocess.run([make, "--dry-run", "--always-make", *install], cwd=PROJECT, check=True, capture_output=True)
+    assert [command[0] for command in commands] == [".venv/bin/luigi"] * 2
+    for command in commands:
+        (of_readme,) = (word for word in command if word.startswith("configs/"))
+        words = [str(config) if word == of_readme else word for word in command[1:]]
+        words = [sys.executable, "-m", "luigi", *words, f"--results={study.results}", *flags]
+        ended = subprocess.run(words, cwd=PROJECT, env=study.environment, capture_output=True, text=True, timeout=SECONDS)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
     assert run(config, tmp_path / "local", *LOCAL, *flags)[0] == 0
     pd.testing.assert_frame_equal(table(study.results, "test-pleiotropy"), table(tmp_path / "local", "test-pleiotropy"), check_exact=True)
     facts = [json.loads(path.read_text())["slurm"] for path in study.results.glob("store/*/*/*/provenance.json")]
@@ -188,7 +215,7 @@ def test_results_of_the_local_runner_are_reused(study: Study, local: Path) -> No
 
 def test_a_killed_driver_s_job_is_adopted(held: Study, undisturbed: pd.DataFrame) -> None:
     driver = held.start()
-    job, _ = held.wait_for_start("ridge")
+    job, node = held.wait_for_start("ridge")
     driver.kill()
     driver.communicate()
     second = held.start()
@@ -197,7 +224,12 @@ def test_a_killed_driver_s_job_is_adopted(held: Study, undisturbed: pd.DataFrame
     code, output = held.end(second)
     assert code == 0, output
     assert len(held.starts("ridge")) == 1
-    assert held.provenance("ridge")["slurm"]["job"] == job
+    slurm = held.provenance("ridge")["slurm"]
+    assert (slurm["job"], slurm["node"]) == (job, node)
+    said = held.cluster.client("sacct", "--noheader", "--parsable2", f"--jobs={job}", "--format=ElapsedRaw,MaxRSS")
+    (seconds, _), (_, peak) = (line.split("|") for line in said.splitlines())
+    assert slurm["elapsed_seconds"] == int(seconds) > 0
+    assert slurm["peak_memory_mb"] == round(int(peak.removesuffix("K")) * 1024 / 1e6, 1) > 0
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
 
 
@@ -299,24 +331,7 @@ def test_a_job_over_its_time_gets_more(held: Study, undisturbed: pd.DataFrame) -
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
 
 
-def test_a_controller_that_is_away_is_waited_for(held: Study, undisturbed: pd.DataFrame) -> None:
-    """While a job runs, and when the next is to be submitted."""
-    driver = held.start()
-    held.wait_for_start("ridge")
-    held.cluster.kill("slurmctld", signal.SIGTERM)  # it saves what it knows; killed, it may forget a job and give its number again
-    held.go()
-    wait_for(lambda: list(held.results.glob("store/*/*/ridge-*.part/job-*.end")), SECONDS)
-    held.cluster.start("slurmctld")
-    held.wait_for_start("results")
-    held.cluster.kill("slurmctld", signal.SIGTERM)
-    held.cluster.start("slurmctld")
-    code, output = held.end(driver)
-    assert code == 0, output
-    assert {len(held.starts(stage)) for stage in ("ridge", "results", "report")} == {1}
-    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
-
-
-def test_a_controller_that_is_away_is_waited_for_by_what_is_to_be_submitted(study: Study) -> None:
+def test_a_controller_that_is_away_is_waited_for(study: Study) -> None:
     study.config = study.write(real="none")
     study.cluster.kill("slurmctld", signal.SIGTERM)
     driver = study.start(stderr=subprocess.PIPE)
@@ -359,19 +374,32 @@ def test_a_preempted_job_runs_again(held: Study, undisturbed: pd.DataFrame) -> N
 
 
 def test_a_killed_controller_is_waited_for(held: Study, undisturbed: pd.DataFrame) -> None:
-    """While a job runs that it has on its disk, and right after it took one, before it answered."""
-    kill = f"kill -9 {held.cluster.processes['slurmctld'].pid}"
+    """While a job waits, while one runs and ends, and right after it took one, before it answered and saved it."""
     held.put_before(
         "sbatch",
         f"""
         if [[ " $* " == */results-* && ! -e {held.folder}/killed ]]
-            then $real "$@"; {kill}; touch {held.folder}/killed; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1
+            then until [ -e {held.folder}/controller ]; do sleep 0.1; done
+                $real "$@"; kill -9 $(< {held.folder}/controller); touch {held.folder}/killed
+                echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1
             else exec $real "$@"
         fi""",
     )
+    held.occupy_nodes()
     driver = held.start()
-    held.wait_for_start("ridge")
+    job = wait_for(lambda: re.search(r"job (\d+) is pending: Resources", _log(held, "ridge")), SECONDS)[1]
+    held.cluster.save(job)
+    held.cluster.kill("slurmctld")
+    held.cluster.start("slurmctld")
+    (held.folder / "room").touch()
+    assert held.wait_for_start("ridge")[0] == job
+    held.cluster.save(job)
+    held.cluster.kill("slurmctld")
     held.go()
+    wait_for(lambda: list(held.results.glob("store/*/*/ridge-*.part/job-*.end")), SECONDS)
+    held.cluster.start("slurmctld")
+    (held.folder / "pid").write_text(str(held.cluster.processes["slurmctld"].pid))
+    (held.folder / "pid").rename(held.folder / "controller")
     wait_for((held.folder / "killed").exists, SECONDS)
     held.cluster.processes["slurmctld"].wait()
     held.cluster.start("slurmctld")
@@ -381,6 +409,26 @@ def test_a_killed_controller_is_waited_for(held: Study, undisturbed: pd.DataFram
     assert (
         len(held.starts("results")) <= 2
     )  # what a controller forgets that has taken it may have started; the script's lock keeps them apart
+    pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
+
+
+def test_a_job_that_a_killed_controller_has_forgotten_runs_again(held: Study, undisturbed: pd.DataFrame) -> None:
+    """As of one that had not saved the job."""
+    state, earlier = held.cluster.folder / "state", held.folder / "state"
+    held.cluster.kill("slurmctld", signal.SIGTERM)  # it saves all that it knows
+    shutil.copytree(state, earlier)
+    held.cluster.start("slurmctld")
+    driver = held.start(before=IMPATIENT)
+    job, _ = held.wait_for_start("ridge")
+    held.cluster.kill("slurmctld")
+    shutil.rmtree(state)
+    shutil.copytree(earlier, state)
+    held.cluster.start("slurmctld")
+    wait_for(lambda: re.search(f"job {job} on no node was lost by Slurm; again", _log(held, "ridge")), SECONDS)
+    held.go()
+    code, output = held.end(driver)
+    assert code == 0, output
+    assert len(held.starts("ridge")) == 2
     pd.testing.assert_frame_equal(table(held.results, "study"), undisturbed, check_exact=True)
 
 
@@ -424,6 +472,8 @@ def test_a_full_disk_is_named_and_room_mends_it(study: Study, small_disk: None, 
 def test_two_hosts_share_a_store(held: Study, undisturbed: pd.DataFrame) -> None:
     drivers = [held.start(before=before) for before in ((), ("unshare", "--uts", "sh", "-c", 'hostname other; exec "$@"', "sh"))]
     held.wait_for_start("ridge")
+    (lock,) = held.results.glob("store/*/*/.ridge-*.lock")
+    wait_for(lambda: is_waited_for(lock), SECONDS)
     held.go()
     outputs = [held.end(driver) for driver in drivers]
     assert [code for code, _ in outputs] == [0, 0], outputs

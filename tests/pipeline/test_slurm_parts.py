@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from drivers import wait_for
+from drivers import is_waited_for, wait_for
 
 from gpatlas.needs import Needs
 from gpatlas.stages import STAGES
@@ -24,10 +25,11 @@ from pipeline.session import Session, session
 from pipeline.slurm import LOST, Ended, NoAnswer, NoRoom, Queued, Refused
 from pipeline.slurm_attempts import MOST_LOSSES, Attempts
 from pipeline.slurm_board import Board
+from pipeline.slurm_comment import Comment, of_results
 from pipeline.slurm_options import MOST_STAGES_PER_JOB, SlurmOptions
 from pipeline.slurm_runner import SlurmRunner
-from pipeline.slurm_script import Ending, ending, finished, flags, resources, shared_script, stage_script
-from pipeline.slurm_submit import Pool, Request, comment_of, submitted
+from pipeline.slurm_script import Ending, ending, finished, flags, remove_files, resources, shared_script, stage_script
+from pipeline.slurm_submit import Pool, Request, submitted
 
 DEAD = Session("h", "b", 1, "2")
 
@@ -120,15 +122,49 @@ def test_stages_that_share_a_job_each_have_their_own_log_and_end(tmp_path: Path)
 
 
 def test_a_job_that_a_controller_forgot_is_not_joined_by_a_second(tmp_path: Path) -> None:
-    text = stage_script(job(tmp_path), "touch ran", SlurmOptions())
-    with (tmp_path / "job-lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        second = subprocess.Popen(["bash", "-c", text], env={**os.environ, "SLURM_JOB_ID": "8"})
-        with pytest.raises(subprocess.TimeoutExpired):
-            second.wait(0.3)
+    with second_start(tmp_path, stage_script(job(tmp_path), f"touch {tmp_path}/ran", SlurmOptions())) as second:
         assert not (tmp_path / "ran").exists()
     assert second.wait(60) == 0
     assert (tmp_path / "ran").exists()
+
+
+@contextmanager
+def second_start(folder: Path, script: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """The script, as job 7, waiting for another start of the stage in the folder, which runs until the block ends."""
+    lock = folder / "job-lock"
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second = subprocess.Popen(["bash", "-c", script], env={**os.environ, "SLURM_JOB_ID": "7"})
+        wait_for(lambda: is_waited_for(lock))
+        yield second
+
+
+def ended_in_shared_job(folder: Path) -> None:
+    (folder / "job-7.end").write_text("0 1.0 2.0 2 node1\n2 table.csv\n")
+
+
+def taken_over(folder: Path) -> None:
+    remove_files(folder)
+
+
+def published(folder: Path) -> None:
+    folder.rename(folder.with_name("stage"))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("meanwhile", [ended_in_shared_job, taken_over, published])
+def test_a_second_start_leaves_alone_what_is_done_meanwhile(tmp_path: Path, meanwhile: Callable[[Path], None], shared: bool) -> None:
+    """As of a job whose node was thought to be lost."""
+    folder = tmp_path / "stage.part"
+    folder.mkdir()
+    (folder / "table.csv").write_text("r\n")
+    text = stage_script(job(folder), f"touch {tmp_path}/ran", SlurmOptions())
+    with second_start(folder, shared_script({folder: text}) if shared else text) as second:
+        meanwhile(folder)
+    second.wait(60)
+    again = meanwhile is ended_in_shared_job and not shared  # of a job by itself Slurm's end counts
+    assert (tmp_path / "ran").exists() == again
+    assert [path.read_text() for path in tmp_path.glob("stage*/table.csv")] == ([] if again else ["r\n"])
 
 
 def test_a_script_that_cannot_write_its_last_words_ends_with_a_code_of_its_own(tmp_path: Path) -> None:
@@ -202,7 +238,7 @@ def test_a_job_that_was_taken_without_an_answer_is_not_submitted_again(tmp_path:
     programs.mkdir()
     sbatch = f"echo once >> {tmp_path}/submitted; echo 'sbatch: error: Socket timed out on send/recv operation' >&2; exit 1"
     away = f"[ -e {tmp_path}/asked ] || {{ touch {tmp_path}/asked; echo 'Connection refused' >&2; exit 1; }}"
-    squeue = f"{away}; echo '7|PENDING|None|{comment_of(DEAD, [tmp_path])}|{tmp_path}'"
+    squeue = f"{away}; echo '7|PENDING|None|{Comment.of(DEAD, [tmp_path])}|{tmp_path}'"
     fake(monkeypatch, programs, sbatch=sbatch, squeue=squeue)
     monkeypatch.setattr(slurm, "SECONDS_BETWEEN_TRIES", 0)
     assert submitted([request(tmp_path)], SlurmOptions()) == "7"
@@ -253,7 +289,7 @@ def test_a_job_has_no_more_stages_than_it_may_and_a_stage_that_is_left_over_has_
 
 
 def test_a_shared_job_that_a_dead_task_has_submitted_is_found(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    comment = comment_of(session(), [tmp_path / "a", tmp_path / "b"])
+    comment = Comment.of(session(), [tmp_path / "a", tmp_path / "b"])
     fake(monkeypatch, programs, squeue=f"echo '9|RUNNING|None|{comment}|{tmp_path}'")
     assert pooled(programs, [request(tmp_path / name) for name in "abcd"]) == ["9", "9", "1", "1"]
 
@@ -268,7 +304,25 @@ def test_where_slurm_refuses_a_shared_job_each_stage_gets_its_own(
 
 def test_the_comment_of_the_largest_shared_job_is_one_that_slurm_takes() -> None:
     driver = Session("h" * 64, "b" * 36, 4194304, "9" * 12)
-    assert len(comment_of(driver, [Path(str(n)) for n in range(MOST_STAGES_PER_JOB)])) <= 1024
+    assert len(str(Comment.of(driver, [Path(str(n)) for n in range(MOST_STAGES_PER_JOB)]))) <= 1024
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_a_comment_is_read_as_it_was_written(tmp_path: Path, names: list[str]) -> None:
+    comment = Comment.of(DEAD, [tmp_path / name for name in names])
+    assert str(comment).startswith("gpatlas h/b/1/2 ")
+    assert Comment.parse(str(comment)) == comment
+    assert [comment.has(tmp_path / name) for name in "abc"] == [name in names for name in "abc"]
+    assert comment.is_shared() == (names == ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "(null)", "gpatlas", "gpatlas h/b/1/2", "gpatlas my own notes", "gpatlas h/b/x/2 0123", "other h/b/1/2 0123"]
+)
+def test_a_job_with_another_comment_is_nobody_s(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "queue", lambda: [Queued("7", "RUNNING", "", text, tmp_path)])
+    assert Comment.parse(text) is None
+    assert of_results(tmp_path) == []
 
 
 def test_only_what_takes_seconds_shares_a_job() -> None:
@@ -336,6 +390,17 @@ def test_a_number_that_is_given_twice_is_another_job(asked: tuple[Board, list[Qu
     board.look()
     board.follow("7")
     assert board.ended("7") is None
+
+
+def test_how_a_job_ended_stays_known_to_another_stage_that_was_given_its_number(
+    asked: tuple[Board, list[Queued], dict[str, Ended]], tmp_path: Path
+) -> None:
+    board, _, known = asked
+    known["7"] = ended("TIMEOUT")
+    runner = SlurmRunner()
+    runner._board = board
+    assert runner._follow(job(tmp_path), "7", False, lambda line: None) == (ended("TIMEOUT"), None)
+    assert board.ended("7") == ended("TIMEOUT")
 
 
 def test_a_silent_slurm_is_said_once(
@@ -576,7 +641,7 @@ def test_jobs_left_in_a_folder_are_adopted_and_but_one_of_them_cancelled(tmp_pat
     (tmp_path / "log.txt").write_text("")
     places = {"7": tmp_path, "8": tmp_path / "other", "9": tmp_path}
     monkeypatch.setattr(
-        slurm, "queue", lambda: [Queued(name, "RUNNING", "", comment_of(DEAD, [place]), place) for name, place in places.items()]
+        slurm, "queue", lambda: [Queued(name, "RUNNING", "", str(Comment.of(DEAD, [place])), place) for name, place in places.items()]
     )
     cancelled: list[str] = []
     monkeypatch.setattr(slurm, "cancel", cancelled.extend)
@@ -588,7 +653,7 @@ def test_jobs_left_in_a_folder_are_adopted_and_but_one_of_them_cancelled(tmp_pat
 
 def test_of_two_jobs_in_a_folder_the_shared_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "log.txt").write_text("")
-    marks = {"7": comment_of(DEAD, [tmp_path]), "8": comment_of(DEAD, [tmp_path / "other", tmp_path])}
+    marks = {"7": str(Comment.of(DEAD, [tmp_path])), "8": str(Comment.of(DEAD, [tmp_path / "other", tmp_path]))}
     monkeypatch.setattr(slurm, "queue", lambda: [Queued(name, "RUNNING", "", mark, tmp_path) for name, mark in marks.items()])
     cancelled: list[str] = []
     monkeypatch.setattr(slurm, "cancel", cancelled.extend)
