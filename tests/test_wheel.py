@@ -63,6 +63,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def gpatlas(words: str, programs: Path, folder: Path) -> str:
+    return ran(*shlex.split(words), cwd=folder, program=programs / "gpatlas")
+
+
 def test_it_is_named_by_version_and_citation(wheel: Path) -> None:
     assert wheel.name == f"gpatlas-{__version__}-py3-none-any.whl"
     assert yaml.safe_load((PROJECT / "CITATION.cff").read_text())["version"] == __version__
@@ -70,9 +74,9 @@ def test_it_is_named_by_version_and_citation(wheel: Path) -> None:
 
 
 def test_every_command_is_there(programs: Path, folder: Path) -> None:
-    printed = ran("--help", cwd=folder, program=programs / "gpatlas")
+    printed = gpatlas("--help", programs, folder)
     assert set(re.findall(r"^  (\w[\w-]*)  ", printed, re.MULTILINE)) == {*STAGES, *DRIVER, "new-config"}
-    assert ran("--version", cwd=folder, program=programs / "gpatlas") == f"gpatlas, version {__version__}\n"
+    assert gpatlas("--version", programs, folder) == f"gpatlas, version {__version__}\n"
 
 
 @pytest.mark.parametrize("name", ["gpu", "r"])
@@ -88,17 +92,17 @@ def test_the_simulator_in_r_is_there(programs: Path, folder: Path) -> None:
 def test_the_readmes_commands_work_on_less(programs: Path, folder: Path) -> None:
     commands = re.findall(r"^gpatlas ([^#\n]+)", README, re.MULTILINE)
     assert [command.split()[0] for command in commands] == ["configs", "configs", "plan", "run"]
-    for command in commands[:2]:
-        printed = ran(*shlex.split(command), cwd=folder, program=programs / "gpatlas")
+    printed = [gpatlas(command, programs, folder) for command in commands[:2]]
+    assert "own " in printed[0]
     config = folder / "own.yaml"
-    assert str(config.name) in printed
+    assert config.name in printed[1].splitlines()
     content = yaml.safe_load(config.read_text())
     content["experiments"]["own"] |= {"models": {"ridge": None}, "figures": []}
     content["experiments"]["own"]["data"]["traits"] = ["height"]
     config.write_text(yaml.safe_dump(content))
-    for command in commands[2:]:
-        printed = ran(*shlex.split(command), cwd=folder, program=programs / "gpatlas")
-    assert "results/own/report.html" in printed
+    printed = [gpatlas(command, programs, folder) for command in commands[2:]]
+    assert printed[0].startswith("own.yaml: 1 scenarios, 4 stages: 0 done, 4 to do")
+    assert "results/own/report.html" in printed[1]
     table = pd.read_csv(folder / "results" / "own" / "results.csv")
     assert table["trait_name"].tolist() == ["height"]
     assert (table["pearson_r"] > 0.2).all()
@@ -107,5 +111,5 @@ def test_the_readmes_commands_work_on_less(programs: Path, folder: Path) -> None
 
 def test_stages_work_by_hand(programs: Path, folder: Path) -> None:
     for words in ("simulate --n-individuals 200 --out data.h5", "fit-ridge --data data.h5 --protocol holdout --out ridge.csv"):
-        ran(*words.split(), cwd=folder, program=programs / "gpatlas")
+        gpatlas(words, programs, folder)
     assert pd.read_csv(folder / "ridge.csv")["model"].unique().tolist() == ["ridge"]
