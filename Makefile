@@ -5,18 +5,21 @@ CONFIG ?= configs/demo.yaml
 WORKERS ?= 2
 PORT ?= 8082
 
-.PHONY: run scheduler images test bench clean
+.PHONY: run scheduler images wheel test bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run  ## set up and run the demo (another study: make run CONFIG=configs/reduced.yaml)
 	$(BIN)/luigi --module pipeline RunAll --config $(CONFIG) --workers $(WORKERS) --local-scheduler
 
 scheduler: $(VENV)/run  ## the central scheduler and its web view, for this machine alone: Luigi has no login
-	@mkdir -p results
-	$(BIN)/luigid --address 127.0.0.1 --port $(PORT)
+	$(BIN)/gpatlas scheduler --port $(PORT)
 
 images: $(VENV)/run  ## build the container images that are missing
 	$(BIN)/python -m images build
+
+wheel: $(VENV)/run  ## build dist/gpatlas-*.whl, which needs no checkout
+	@rm -rf build
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 
 test: $(VENV)/test  ## set up and run lint, type checks and tests
 	$(BIN)/ruff check

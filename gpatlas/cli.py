@@ -198,7 +198,8 @@ def _new_config() -> click.Command:
     return click.Command("new-config", callback=callback, params=params, help=NewConfigSettings.__doc__)
 
 
-def _group() -> click.Group:
+def command_line() -> click.Group:
+    """All stages, and `new-config`."""
     group = click.Group("gpatlas", help="Simulate genomes and traits with epistasis, fit models, collect, draw. Each command is one stage.")
     group = click.version_option(__version__, prog_name="gpatlas")(group)
     for stage in STAGES.values():
@@ -207,7 +208,7 @@ def _group() -> click.Group:
     return group
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 the stage failed, 2 wrong flags."""
+def main(arguments: list[str] | None = None, group: click.Group | None = None, name: str = "python -m gpatlas") -> None:
+    """Run one command, of `group` or of `command_line()`, and exit: 0 done, 1 the stage failed, 2 wrong flags. `name`: what was called."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half-written is removed
-    _group().main(arguments, prog_name="python -m gpatlas")
+    (group or command_line()).main(arguments, prog_name=name)

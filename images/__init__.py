@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+_PACKAGES = Path(__file__).resolve().parents[1]
+# The project as a folder: the checkout, or its copy without tests and documents that a wheel carries.
+PROJECT = carried if (carried := _PACKAGES / "gpatlas_project").is_dir() else _PACKAGES
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,11 @@ class Image:
         return self._hash(self.dockerfile, *self.locks)
 
     def _hash(self, *patterns: str) -> str:
-        """Raises FileNotFoundError where the project lacks its part of the definition: a checkout has it, an installed package has not."""
+        """Raises FileNotFoundError where the project lacks its part of the definition."""
         digest = hashlib.sha256()
         for pattern in patterns:
             if not any(self.project.glob(pattern)):
-                raise FileNotFoundError(f"{self.project} has no {pattern}: images are named by, and built from, a checkout of gpatlas")
+                raise FileNotFoundError(f"{self.project} has no {pattern}: images are named by, and built from, these files")
         for path in sorted(path for pattern in patterns for path in self.project.glob(pattern)):
             digest.update(f"{path.relative_to(self.project).as_posix()} {path.stat().st_size}\n".encode())
             digest.update(path.read_bytes())

@@ -71,7 +71,7 @@ def _ensure_source(builder: Builder, image: Image) -> None:
     if not archive.exists() and not builder.export(image, "source", archive.parent):
         raise SourceMissing(
             f"{image.tag} is missing: CRAN does not give AlphaSimR's source, see above. "
-            f"Put {archive.name} into {archive.parent.name}/, then: python -m images build r"
+            f"Put {archive.name} into {archive.parent}, then: python -m images build r"
         )
 
 

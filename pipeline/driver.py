@@ -16,13 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import luigi.configuration
 import luigi.interface
 from luigi.cmdline_parser import CmdlineParser
+from luigi.configuration import LuigiConfigParser
 from luigi.parameter import ParameterException
 from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException
 
+from images import PROJECT
 from pipeline.console import Console, Work
 from pipeline.faults import ConfigError
 from pipeline.machine import limit
@@ -30,7 +31,7 @@ from pipeline.plan import Plan, laid_out, looking_for
 from pipeline.publish import RUN
 from pipeline.registry import RUNNERS, SLURM
 from pipeline.root import RunAll
-from pipeline.runners import PROJECT, RunnerError
+from pipeline.runners import RunnerError
 from pipeline.scheduler import NoScheduler, declared, kept_informed
 from pipeline.session import set_driver
 from pipeline.stage_task import StageTask, git_commit
@@ -78,11 +79,16 @@ def _wrap(luigi_run: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def use_luigi_settings() -> None:
+    """Give Luigi the project's settings; those of a luigi.cfg in the current folder, or of $LUIGI_CONFIG_PATH, win."""
+    with LUIGI_CFG.open() as file:
+        LuigiConfigParser.instance().read_file(file)
+    LuigiConfigParser.reload()
+
+
 def _parsed(arguments: list[str]) -> tuple[luigi.Task, luigi.interface.core]:
     """The root task and Luigi's own flags. Raises what Luigi's parsing raises, and ConfigError."""
-    if not LUIGI_CFG.is_file():
-        raise ConfigError(f"{LUIGI_CFG} is missing: the driver needs a checkout of gpatlas, not the installed package alone")
-    luigi.configuration.add_config_path(str(LUIGI_CFG))
+    use_luigi_settings()
     warnings.filterwarnings("ignore", message=".*'rpc_retry")  # Luigi reads these two, but does not declare them
     with CmdlineParser.global_instance(list(arguments)) as parser:
         root, core = parser.get_task_obj(), luigi.interface.core()

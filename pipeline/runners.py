@@ -19,10 +19,10 @@ from typing import Any, Protocol
 
 from gpatlas.needs import Needs
 from gpatlas.stages import Stage
+from images import PROJECT
 from pipeline.machine import capacity, fitted, processor
 
 PR_SET_PDEATHSIG = 1
-PROJECT = Path(__file__).resolve().parents[1]
 SIMULATE_R = PROJECT / "r" / "simulate.R"
 OnLine = Callable[[str], None]
 
@@ -115,8 +115,6 @@ class LocalRunner(OnThisMachine):
     name = "local"
 
     def environment(self, stage: Stage) -> dict[str, str]:
-        if stage.image == "r" and not SIMULATE_R.is_file():
-            raise RunnerError(f"{SIMULATE_R} is missing: simulator 'alphasimr' needs a checkout of gpatlas")
         return _r_versions() if stage.image == "r" else {package: _version(package) for package in stage.packages}
 
     def command(self, job: Job) -> str:
@@ -132,6 +130,7 @@ class LocalRunner(OnThisMachine):
 
     def run(self, job: Job, on_line: OnLine) -> Outcome:
         started, parent = time.monotonic(), os.getpid()
+        path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         process = subprocess.Popen(
             local_command(job),
             stdin=subprocess.DEVNULL,
@@ -139,7 +138,7 @@ class LocalRunner(OnThisMachine):
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"},  # nothing is imported from the working directory
             start_new_session=True,
             preexec_fn=lambda: die_with(parent),
         )

@@ -65,7 +65,7 @@ def _connect(core: luigi.interface.core) -> RemoteScheduler:
     try:
         urllib.request.urlopen(url, timeout=10).close()
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise NoScheduler(f"no scheduler answers at {url} ({error}): start one with make scheduler, or add --local-scheduler") from error
+        raise NoScheduler(f"no scheduler answers at {url} ({error}): start one with gpatlas scheduler, or add --local-scheduler") from error
     return RemoteScheduler(url)
 
 

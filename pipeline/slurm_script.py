@@ -9,7 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from gpatlas.needs import Needs
-from pipeline.runners import PROJECT, Job
+from images import PROJECT
+from pipeline.runners import Job
 from pipeline.slurm import Ended
 from pipeline.slurm_options import SlurmOptions
 from pipeline.store import LOG

@@ -19,9 +19,10 @@ from gpatlas.models.settings import NeuralSettings
 from gpatlas.needs import Needs, needs
 from gpatlas.settings import Settings, Size
 from gpatlas.stages import Stage
+from images import PROJECT
 from pipeline.console import emit
 from pipeline.registry import RUNNERS
-from pipeline.runners import PROJECT, Job, Outcome, Runner, die_with
+from pipeline.runners import Job, Outcome, Runner, die_with
 from pipeline.session import driver, session
 from pipeline.store import LOG, PROVENANCE, Entry, read_json, short_hash, write_json
 
@@ -37,7 +38,7 @@ class StageFailed(RuntimeError):
 @cache
 def git_commit() -> str:
     """Commit of the project's checkout, '+' behind it where files differ from it; 'unknown' outside a checkout."""
-    command = ["git", "-C", str(PROJECT), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    command = ["git", "-C", str(PROJECT), "--git-dir=.git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

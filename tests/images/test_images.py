@@ -110,7 +110,7 @@ def test_without_its_definition_no_image_has_a_name(
     (definition / missing).unlink()
     ended = images(*command, project=definition)
     assert (ended.returncode, ended.stdout) == (1, "")
-    said = f"Error: {definition} has no {missing}: images are named by, and built from, a checkout of gpatlas\n"
+    said = f"Error: {definition} has no {missing}: images are named by, and built from, these files\n"
     assert ended.stderr == said
 
 

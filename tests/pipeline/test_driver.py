@@ -39,9 +39,7 @@ from PIL import Image
 
 from gpatlas.report.run_record import RunRecord
 from gpatlas.settings import build
-from gpatlas.stages import SIMULATE_ALPHASIMR
 from pipeline import RunAll
-from pipeline.runners import LocalRunner, RunnerError
 
 FIGURES = ["1a", "1b", "accessory_mlp", "accessory_linear", "s1", "2", "3", "4", "5"]
 TEST_CONFIG = PROJECT / "configs" / "test.yaml"
@@ -450,28 +448,12 @@ def test_stages_that_do_not_fit_together_wait(tmp_path: Path, scheduler: list[st
     assert events == ["running", "done"] * 10
 
 
-def test_an_installed_package_says_that_the_driver_needs_a_checkout(tmp_path: Path) -> None:
-    for name in ("gpatlas", "pipeline", "images"):
-        shutil.copytree(PROJECT / name, tmp_path / "installed" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    code, output = run(write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results", project=tmp_path / "installed")
-    expected = (
-        f"{tmp_path / 'installed' / 'luigi.cfg'} is missing: the driver needs a checkout of gpatlas, not the installed package alone\n"
-    )
-    assert (code, output) == (2, expected)
-
-
-def test_an_installed_package_has_no_simulator_in_r(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("pipeline.runners.SIMULATE_R", tmp_path / "simulate.R")
-    with pytest.raises(RunnerError, match=r"simulate\.R is missing: simulator 'alphasimr' needs a checkout"):
-        LocalRunner().environment(SIMULATE_ALPHASIMR)
-
-
 def test_a_missing_scheduler_is_named(tmp_path: Path) -> None:
     config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
     code, output = run(config, tmp_path / "results", "--scheduler-host", "127.0.0.1", "--scheduler-port", "1")
     assert code == 1
     assert output.startswith("no scheduler answers at http://127.0.0.1:1/")
-    assert "start one with make scheduler, or add --local-scheduler" in output
+    assert "start one with gpatlas scheduler, or add --local-scheduler" in output
 
 
 def test_luigid_forgets_a_failure_of_an_earlier_run(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A model is added to a copy of the project by the recipe of the README: one module, one entry; a line of YAML then uses it."""
+"""A model is added to a copy of the project by the recipe of CONTRIBUTING.md: one module, one entry; a line of YAML then uses it."""
 
 import os
 import shutil
