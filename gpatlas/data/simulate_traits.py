@@ -29,8 +29,8 @@ def run(settings: SimulateTraitsSettings, source: Path, out: Path, progress: Pro
     try:
         sample = _Sample(genotypes, described).resized(settings.n_individuals, places, np.random.default_rng(sample_seed))
         frequent, varying = _calls(sample.genotypes)
-        if settings.with_dominance and genotypes.highest == 1:
-            raise ValueError("dominance_degree_mean, dominance_degree_sd, rel_dd: must be 0 where no individual is heterozygous")
+        for name, value in settings.dominance().items() if genotypes.highest == 1 else ():
+            raise ValueError(f"{name}: must be 0 where no individual is heterozygous, got {value:g}")
         candidates = np.flatnonzero(varying)
         effects = draw_effects(settings, candidates, genotypes.n_loci, np.random.default_rng(effect_seed), places.chromosome)
         effects = replace(effects, places=places if places.known else None)
