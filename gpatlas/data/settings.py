@@ -86,6 +86,7 @@ def _either(names: Iterable[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
+SUBSAMPLE = "subsample"  # the stage that draws individuals with a trait as measured, and the simulator of its files
 BYTES_OF_TEXT = 44  # of an HDF5 file, for a name
 PLOIDY = {"unlinked": 1, "dh": 1, "ril": 2, "f2": 2, "bc": 2, "outbred": 2}  # by population; an outbred one can have 1
 
@@ -172,6 +173,14 @@ class SimulateTraitsSettings(TraitSettings):
         None, description="drawn from the population; more than it has: its offspring by random mating; left out, all", ge=2
     )
     cm_per_mb: Float = Field(1.0, description="centimorgans per million base pairs, for offspring, and for how near found pairs are", gt=0)
+
+
+class SubsampleSettings(Settings):
+    """Some individuals of a population that is there, at random, with one trait as measured; those without it are not drawn."""
+
+    trait: str = Field(description="name of the trait, or its number from 1 where traits have no names", min_length=1)
+    n_individuals: Int | None = Field(None, description="so many of those that have the trait; left out, all", ge=2)
+    seed: Int = Field(1, description="seed of the random draw; of one seed, fewer individuals are among more", ge=0, lt=2**63)
 
 
 class ImportSettings(Settings):

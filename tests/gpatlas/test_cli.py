@@ -109,7 +109,9 @@ def test_help_tells_defaults(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in STAGES if name != "figure" and not name.startswith("import-")),
+    *((name, {}) for name in STAGES if name not in ("figure", "subsample") and not name.startswith("import-")),
+    ("subsample", {"trait": "plant height"}),
+    ("subsample", {"trait": "1", "n_individuals": 100, "seed": 7}),
     ("simulate", {"n_individuals": 12345, "n_loci": 99, "n_qtl": 12, "h2": 0.1 + 0.2, "seed": 2**40, "block_size": 7}),
     ("simulate", {"rel_aa": (1e-05, 0.1, 3.0), "h2": 1.0, "seed": 0}),
     ("simulate", {"rel_aa": (1.0,), "n_traits": 10, "genetic_correlation": -0.05}),
