@@ -2,7 +2,7 @@
 
 import math
 
-from gpatlas.data.settings import ImportSettings, OwnDataSettings, TraitSettings
+from gpatlas.data.settings import ImportSettings, OwnDataSettings, SubsampleSettings, TraitSettings
 from gpatlas.models.settings import FitSettings, NeuralSettings
 from gpatlas.settings import Settings, Size
 
@@ -17,7 +17,7 @@ SECONDS_TO_START = 20
 def seconds(settings: Settings, size: Size, cpu: int, gpu: int) -> float:
     """Of a stage with these settings on so many cores, on a GPU where it has one."""
     n, m, t = size.n_individuals, size.n_loci, size.n_traits
-    if isinstance(settings, TraitSettings | ImportSettings | OwnDataSettings):
+    if isinstance(settings, TraitSettings | ImportSettings | OwnDataSettings | SubsampleSettings):
         return SECONDS_TO_START + SECONDS_OF_CELL * n * (m + t)
     if isinstance(settings, NeuralSettings):
         reading = FLOPS_OF_READING * n * m * settings.epochs / FLOPS_OF_CORE

@@ -103,5 +103,5 @@ def _explain(fault: dict[str, Any], fields: list[str]) -> tuple[str, str]:
         case "value_error":
             inner, _, message = str(fault["ctx"]["error"]).partition(": ")
             return ".".join(filter(None, [key, inner])), message
-    message = fault["msg"].removeprefix("Input ").replace("should", "must")
+    message = fault["msg"].removeprefix("Input ").replace("should", "must").partition(" after validation")[0]
     return key, f"{message}, got {fault['input']!r}"

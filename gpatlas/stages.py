@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from gpatlas.data.settings import (
+    SUBSAMPLE,
     ImportPlinkSettings,
     ImportSettings,
     ImportTableSettings,
     ImportVcfSettings,
     SimulateSettings,
     SimulateTraitsSettings,
+    SubsampleSettings,
 )
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.models.registry import ARRAYS, MODELS, Model, further_tables
@@ -84,6 +86,7 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage("simulate", 1, SimulateSettings, "gpatlas.data.simulate:run", None, DATA, (*ARRAYS, "scipy")),
         Stage("simulate-traits", 1, SimulateTraitsSettings, "gpatlas.data.simulate_traits:run", "genotypes", DATA, (*ARRAYS, "scipy")),
+        Stage(SUBSAMPLE, 1, SubsampleSettings, "gpatlas.data.subsample:run", "data", DATA, ARRAYS),
         Stage("import-alphasimr", 2, ImportSettings, "gpatlas.data.alphasimr:run", "from", DATA, ARRAYS),
         Stage("import-plink", 1, ImportPlinkSettings, "gpatlas.data.plink:run", "from", DATA, ARRAYS),
         Stage("import-vcf", 1, ImportVcfSettings, "gpatlas.data.vcf:run", "from", DATA, (*ARRAYS, "cyvcf2")),

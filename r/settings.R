@@ -154,12 +154,14 @@ trait_faults <- function(settings) with(settings, {
   lowest <- if (size > 1) -1 / (size - 1) else -1
   definite <- "--genetic-correlation: the correlation matrix of %d traits must be positive definite, so between %.4g and 1, got %g"
   c(
-    if (is.null(n_pairs) && n_qtl %% 2 != 0) sprintf("--n-qtl: must be even (loci are cut into pairs), got %d", n_qtl),
+    if (is.null(n_pairs) && n_qtl %% 2 != 0) sprintf("--n-qtl: must be even where n_pairs is left out (loci are cut into pairs), got %d", n_qtl),
     if (!is.null(n_pairs) && 2 * n_pairs > n_qtl) sprintf("--n-pairs: must be at most half of n_qtl (%d), got %d", n_qtl, n_pairs),
     if (!is.null(n_traits) && length(rel_aa) > 1) {
-      sprintf("--n-traits: goes with a single rel_aa, got %d values of rel_aa", length(rel_aa))
+      sprintf("--n-traits: goes with a single rel_aa, got %d with the rel_aa %s", n_traits, listed(rel_aa))
     },
-    if (independent && is.null(n_traits)) "--independent: goes with n_traits; several values of rel_aa are independent anyway",
+    if (independent && is.null(n_traits)) {
+      "--independent: goes with n_traits, which is not given; traits of several rel_aa are independent anyway"
+    },
     if (genetic_correlation != 0 && size == 1) {
       sprintf("--genetic-correlation: must be 0 where every trait is a group of its own, got %g", genetic_correlation)
     },
@@ -171,23 +173,30 @@ trait_faults <- function(settings) with(settings, {
 
 population_faults <- function(settings) with(settings, {
   own <- if (is_diploid(replace(settings, "ploidy", list(NULL)))) 2 else 1
-  dominance <- dominance_degree_mean != 0 || dominance_degree_sd != 0 || rel_dd != 0
+  dominance <- Filter(function(name) settings[[name]] != 0, c("dominance_degree_mean", "dominance_degree_sd", "rel_dd"))
+  diploids <- "goes with diploids (population bc, f2, outbred or ril), got"
   c(
     if (n_qtl > n_loci && !hidden_qtl) sprintf("--n-qtl: must be at most n_loci (%d), got %d", n_loci, n_qtl),
     if (population != "unlinked" && n_loci < n_chromosomes) {
       sprintf("--n-loci: must be at least n_chromosomes (%d), got %d", n_chromosomes, n_loci)
     },
+    if (length(allele_frequency_shape) != 2) {
+      sprintf("--allele-frequency-shape: must be two numbers, got %s", listed(allele_frequency_shape))
+    },
     if (!is.null(ploidy) && ploidy != own && population != "outbred") {
-      sprintf("--ploidy: of the population '%s' is %d, got %d", population, own, ploidy)
+      sprintf("--ploidy: must be %d for the population '%s', got %d", own, population, ploidy)
     },
     unlist(lapply(names(OF_SOME), out_of_place, settings)),
-    if (dominance && !is_diploid(settings)) {
-      sprintf("--dominance-degree-mean, dominance-degree-sd, rel-dd: must be 0 in the haploid population '%s'", population)
+    if (length(dominance) > 0 && !is_diploid(settings)) {
+      name <- dominance[1]
+      sprintf("%s: %s %g with population '%s' of ploidy 1", option_of(name), diploids, settings[[name]], population)
     },
     if (pair_linkage == "unlinked" && population != "unlinked" && n_chromosomes == 1) {
-      "--pair-linkage: 'unlinked' takes more than one chromosome, got n_chromosomes 1"
+      "--pair-linkage: 'unlinked' takes more than one chromosome, got it with n_chromosomes 1"
     },
-    if (pair_linkage == "linked" && population == "unlinked") "--pair-linkage: 'linked' takes a linked population, got 'unlinked'"
+    if (pair_linkage == "linked" && population == "unlinked") {
+      sprintf("--pair-linkage: 'linked' goes with population %s, got it with population 'unlinked'", either(LINKED))
+    }
   )
 })
 
@@ -201,19 +210,19 @@ OF_SOME <- list(  # the populations that have a setting
 out_of_place <- function(name, settings) {
   value <- settings[[name]]
   if (settings$population %in% OF_SOME[[name]] || identical(value, FLAGS[[name]]$default)) return()
-  text <- if (isTRUE(value)) "True" else paste(vapply(value, spell, "", if (length(value) > 1) "FLOAT" else FLAGS[[name]]$type), collapse = ", ")
-  if (length(value) > 1) text <- paste0("(", text, ")")
-  places <- paste(OF_SOME[[name]], collapse = " or ")
-  sprintf("%s: goes with population %s, got %s for '%s'", option_of(name), places, text, settings$population)
+  got <- if (isTRUE(value)) "" else paste(listed(value), "with ")
+  sprintf("%s: goes with population %s, got %spopulation '%s'", option_of(name), either(OF_SOME[[name]]), got, settings$population)
 }
+
+listed <- function(values) paste(sprintf("%g", values), collapse = ", ")
+
+# 'a, b or c'.
+either <- function(names) sub(", ([^,]*)$", " or \\1", paste(names, collapse = ", "))
 
 faults_here <- function(settings) with(settings, {
   n_bytes <- n_individuals * ceiling(n_loci / n_chromosomes / 8) * (if (population == "unlinked") 1 else 2)
   lacks <- function(name, what, value) sprintf("%s: AlphaSimR has no %s, got %s; the native simulator has", option_of(name), what, value)
   c(
-    if (length(allele_frequency_shape) != 2) {
-      sprintf("--allele-frequency-shape: must be two numbers, got %d", length(allele_frequency_shape))
-    },
     if (n_qtl %% 2 != 0) sprintf("--n-qtl: AlphaSimR pairs all QTL, so it must be even, got %d", n_qtl),
     if (rel_dd != 0) lacks("rel_dd", "dominance x dominance effects", spell(rel_dd, "FLOAT")),
     if (pair_linkage != "any") lacks("pair_linkage", "choice of pairs", pair_linkage),

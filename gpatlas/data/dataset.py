@@ -156,11 +156,14 @@ class Dataset:
         name = "truth/genetic_values" if self.described else "genetic_values"
         return np.asarray(self._file[name][:]) if name in self._file else None
 
+    def packed(self) -> ByteArray:
+        """Genotypes as the file has them, (n_individuals, bytes)"""
+        return np.asarray(self._file["genotypes"][:])
+
     def genotypes(self) -> Genotypes:
-        packed = np.asarray(self._file["genotypes"][:])
         if self.bits == 1:
-            return Genotypes(packed, self.n_loci)
-        return Genotypes.of_two_bits(packed, self.n_loci)
+            return Genotypes(self.packed(), self.n_loci)
+        return Genotypes.of_two_bits(self.packed(), self.n_loci)
 
     def effects(self) -> Effects | None:
         """None of a population whose traits are not simulated."""

@@ -47,6 +47,19 @@ class Description:
         return replace(self, ids=self.ids[rows], groups=groups, covariates=self.covariates[rows])
 
 
+def numbers_from_1(n: int) -> TextArray:
+    """As names."""
+    return np.arange(1, n + 1).astype(np.str_)
+
+
+def unnamed(n: int, n_loci: int, n_traits: int) -> Description:
+    """Of the haploids of format 1: numbers for names, loci without places."""
+    texts = [np.full(n_loci, text, np.str_) for text in ("", "B", "A")]
+    loci = Loci(numbers_from_1(n_loci), texts[0], np.zeros(n_loci, np.int64), *texts[1:])
+    traits = tuple(numbers_from_1(n_traits).tolist())
+    return Description(numbers_from_1(n), None, traits, np.zeros((n, 0)), (), loci, 1)
+
+
 @dataclass(frozen=True, repr=False)
 class Population:
     """`genotypes` of n individuals and their `phenotypes` (n, T), in the unit of each trait, NaN where not measured.

@@ -1,6 +1,7 @@
 """The settings of the simulators and importers, and the sizes that follow from them."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -35,7 +36,7 @@ class TraitSettings(Settings):
     @model_validator(mode="after")
     def _pairs_fit(self) -> Self:
         if self.n_pairs is None and self.n_qtl % 2:
-            raise ValueError(f"n_qtl: must be even (loci are cut into pairs), got {self.n_qtl}")
+            raise ValueError(f"n_qtl: must be even where n_pairs is left out (loci are cut into pairs), got {self.n_qtl}")
         if self.n_pairs is not None and 2 * self.n_pairs > self.n_qtl:
             raise ValueError(f"n_pairs: must be at most half of n_qtl ({self.n_qtl}), got {self.n_pairs}")
         return self
@@ -43,9 +44,9 @@ class TraitSettings(Settings):
     @model_validator(mode="after")
     def _groups_fit(self) -> Self:
         if self.n_traits is not None and len(self.rel_aa) > 1:
-            raise ValueError(f"n_traits: goes with a single rel_aa, got {len(self.rel_aa)} values of rel_aa")
+            raise ValueError(f"n_traits: goes with a single rel_aa, got {self.n_traits} with the rel_aa {_listed(self.rel_aa)}")
         if self.independent and self.n_traits is None:
-            raise ValueError("independent: goes with n_traits; several values of rel_aa are independent anyway")
+            raise ValueError("independent: goes with n_traits, which is not given; traits of several rel_aa are independent anyway")
         self._positive_definite()
         return self
 
@@ -69,11 +70,23 @@ class TraitSettings(Settings):
             return [(self.rel_aa[0], 1)] * self.n_traits
         return [(self.rel_aa[0], self.n_traits)]
 
-    @property
-    def with_dominance(self) -> bool:
-        return bool(self.dominance_degree_mean or self.dominance_degree_sd or self.rel_dd)
+    def dominance(self) -> dict[str, float]:
+        """The settings of dominance that are not 0, by name."""
+        names = ("dominance_degree_mean", "dominance_degree_sd", "rel_dd")
+        return {name: value for name in names if (value := getattr(self, name))}
 
 
+def _listed(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _either(names: Iterable[str]) -> str:
+    """'a, b or c', by the alphabet."""
+    *others, last = sorted(names)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+SUBSAMPLE = "subsample"  # the stage that draws individuals with a trait as measured, and the simulator of its files
 BYTES_OF_TEXT = 44  # of an HDF5 file, for a name
 PLOIDY = {"unlinked": 1, "dh": 1, "ril": 2, "f2": 2, "bc": 2, "outbred": 2}  # by population; an outbred one can have 1
 
@@ -93,7 +106,7 @@ class SimulateSettings(TraitSettings):
     )
     n_founders: Int = Field(100, description="founders of an outbred population, and its size until the last generation", ge=2)
     allele_frequency_shape: tuple[Annotated[Float, Field(gt=0)], ...] = Field(
-        (1.0, 1.0), description="the two shapes of the beta distribution of the founders' allele frequencies", min_length=2, max_length=2
+        (1.0, 1.0), description="the two shapes of the beta distribution of the founders' allele frequencies"
     )
     ploidy: Literal[1, 2] | None = Field(None, description="1: haploid or inbred lines; left out, what the population has")
     hidden_qtl: Bool = Field(False, description="QTL are loci of their own at random places, which the genotypes of the file lack")
@@ -111,9 +124,11 @@ class SimulateSettings(TraitSettings):
     @model_validator(mode="after")
     def _population_fits(self) -> Self:
         """What only some populations have is not given for others."""
+        if len(self.allele_frequency_shape) != 2:
+            raise ValueError(f"allele_frequency_shape: must be two numbers, got {_listed(self.allele_frequency_shape)}")
         own = PLOIDY[self.population]
         if self.ploidy not in (None, own) and self.population != "outbred":
-            raise ValueError(f"ploidy: of the population {self.population!r} is {own}, got {self.ploidy}")
+            raise ValueError(f"ploidy: must be {own} for the population {self.population!r}, got {self.ploidy}")
         linked = {name for name in PLOIDY if name != "unlinked"}
         of_some: tuple[tuple[str, set[str]], ...] = (
             *((name, linked) for name in ("n_chromosomes", "chromosome_cm", "hidden_qtl", "error_rate", "missing_rate")),
@@ -123,13 +138,16 @@ class SimulateSettings(TraitSettings):
         for name, populations in of_some:
             value, default = getattr(self, name), type(self).model_fields[name].default
             if value != default and self.population not in populations:
-                raise ValueError(f"{name}: goes with population {' or '.join(sorted(populations))}, got {value} for {self.population!r}")
-        if self.with_dominance and self.n_alleles == 1:
-            raise ValueError(f"dominance_degree_mean, dominance_degree_sd, rel_dd: must be 0 in the haploid population {self.population!r}")
+                got = "" if value is True else f"{_listed(value if isinstance(value, tuple) else [value])} with "
+                raise ValueError(f"{name}: goes with population {_either(populations)}, got {got}population {self.population!r}")
+        for name, value in self.dominance().items() if self.n_alleles == 1 else ():
+            diploid = _either(population for population, ploidy in PLOIDY.items() if ploidy == 2)
+            found = f"got {value:g} with population {self.population!r} of ploidy 1"
+            raise ValueError(f"{name}: goes with diploids (population {diploid}), {found}")
         if self.pair_linkage == "unlinked" and self.population != "unlinked" and self.n_chromosomes == 1:
-            raise ValueError("pair_linkage: 'unlinked' takes more than one chromosome, got n_chromosomes 1")
+            raise ValueError("pair_linkage: 'unlinked' takes more than one chromosome, got it with n_chromosomes 1")
         if self.pair_linkage == "linked" and self.population == "unlinked":
-            raise ValueError("pair_linkage: 'linked' takes a linked population, got 'unlinked'")
+            raise ValueError(f"pair_linkage: 'linked' goes with population {_either(linked)}, got it with population 'unlinked'")
         return self
 
     @property
@@ -155,6 +173,14 @@ class SimulateTraitsSettings(TraitSettings):
         None, description="drawn from the population; more than it has: its offspring by random mating; left out, all", ge=2
     )
     cm_per_mb: Float = Field(1.0, description="centimorgans per million base pairs, for offspring, and for how near found pairs are", gt=0)
+
+
+class SubsampleSettings(Settings):
+    """Some individuals of a population that is there, at random, with one trait as measured; those without it are not drawn."""
+
+    trait: str = Field(description="name of the trait, or its number from 1 where traits have no names", min_length=1)
+    n_individuals: Int | None = Field(None, description="so many of those that have the trait; left out, all", ge=2)
+    seed: Int = Field(1, description="seed of the random draw; of one seed, fewer individuals are among more", ge=0, lt=2**63)
 
 
 class ImportSettings(Settings):

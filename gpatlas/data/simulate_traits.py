@@ -9,9 +9,10 @@ from gpatlas.data.dataset import Dataset, DatasetError
 from gpatlas.data.genomes import offspring
 from gpatlas.data.genotypes import MISSING, ByteArray, Genotypes, Rows, pack, pack_counts
 from gpatlas.data.places import Places
-from gpatlas.data.population import Description, Loci
+from gpatlas.data.population import Description, numbers_from_1, unnamed
 from gpatlas.data.settings import SimulateTraitsSettings
-from gpatlas.data.simulated import numbers_from_1, simulated_file, trait_attributes
+from gpatlas.data.simulated import simulated_file, trait_attributes
+from gpatlas.data.subsample import random_rows
 from gpatlas.data.traits import causal_loci, draw_effects, traits_of
 from gpatlas.progress import Progress
 
@@ -23,14 +24,14 @@ def run(settings: SimulateTraitsSettings, source: Path, out: Path, progress: Pro
     """
     sample_seed, effect_seed, noise_seed = np.random.SeedSequence(settings.seed).spawn(3)
     with Dataset(source) as data:
-        genotypes, described = data.genotypes(), data.description() or _unnamed(data.n_individuals, data.n_loci)
+        genotypes, described = data.genotypes(), data.description() or unnamed(data.n_individuals, data.n_loci, data.n_traits)
         population = str(data.attributes.get("population", "imported" if data.description() else "unlinked"))
     places = Places.of(described.loci.chromosome, described.loci.position, genotypes.n_loci, settings.cm_per_mb)
     try:
         sample = _Sample(genotypes, described).resized(settings.n_individuals, places, np.random.default_rng(sample_seed))
         frequent, varying = _calls(sample.genotypes)
-        if settings.with_dominance and genotypes.highest == 1:
-            raise ValueError("dominance_degree_mean, dominance_degree_sd, rel_dd: must be 0 where no individual is heterozygous")
+        for name, value in settings.dominance().items() if genotypes.highest == 1 else ():
+            raise ValueError(f"{name}: must be 0 where no individual is heterozygous, got {value:g}")
         candidates = np.flatnonzero(varying)
         effects = draw_effects(settings, candidates, genotypes.n_loci, np.random.default_rng(effect_seed), places.chromosome)
         effects = replace(effects, places=places if places.known else None)
@@ -50,13 +51,6 @@ def run(settings: SimulateTraitsSettings, source: Path, out: Path, progress: Pro
         file.finish(sample.described, traits, {**attributes, "source": source.name})
 
 
-def _unnamed(n: int, n_loci: int) -> Description:
-    """Of the haploids of format 1: numbers for names, loci without places."""
-    texts = [np.full(n_loci, text, np.str_) for text in ("", "B", "A")]
-    loci = Loci(numbers_from_1(n_loci), texts[0], np.zeros(n_loci, np.int64), *texts[1:])
-    return Description(numbers_from_1(n), None, (), np.zeros((n, 0)), (), loci, 1)
-
-
 @dataclass(frozen=True)
 class _Sample:
     """Individuals, and what is known of them."""
@@ -70,7 +64,7 @@ class _Sample:
         if n is None or n == n_all:
             return self
         if n < n_all:
-            return self._rows(np.sort(random.permutation(n_all)[:n]))
+            return self._rows(random_rows(n_all, n, random))
         return self._with_offspring(n - n_all, places, random)._rows(random.permutation(n))
 
     def _rows(self, rows: Rows) -> "_Sample":

@@ -19,7 +19,7 @@ from gpatlas.data.genomes import draw_counts, genetic_map, with_errors
 from gpatlas.data.genotypes import ByteArray, Genotypes, Rows, pack, pack_counts
 from gpatlas.data.imported import Individuals, write_tables, write_texts
 from gpatlas.data.places import BASES_PER_CM, Places
-from gpatlas.data.population import Description, Loci, TextArray
+from gpatlas.data.population import Description, Loci, TextArray, numbers_from_1
 from gpatlas.data.settings import SimulateSettings, TraitSettings
 from gpatlas.data.traits import SimulatedTraits, causal_loci, draw_effects, simulation_attributes, traits_of
 from gpatlas.data.variance import SEGMENT_INDIVIDUALS, effective_segments
@@ -72,11 +72,6 @@ def _description(settings: SimulateSettings, chromosome: TextArray, position: Ro
     names = by_place if chromosome[0] else numbers_from_1(n_loci)
     loci = Loci(names, chromosome, position, np.full(n_loci, "B", np.str_), np.full(n_loci, "A", np.str_))
     return Description(numbers_from_1(n), None, (), np.zeros((n, 0)), (), loci, settings.n_alleles)
-
-
-def numbers_from_1(n: int) -> TextArray:
-    """As names."""
-    return np.arange(1, n + 1).astype(np.str_)
 
 
 def trait_attributes(settings: TraitSettings, effects: Effects) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def draw_effects(
         pairs += [rng.permutation(qtl)[: 2 * n_pairs].reshape(-1, 2) if group_pairs is None else group_pairs] * size
         epistatic = draw(n_pairs, np.sqrt(2 * rel_aa * settings.n_qtl / n_pairs))
         dominance_epistatic = np.zeros((n_pairs, size))
-        if settings.with_dominance:
+        if settings.dominance():
             degrees = settings.dominance_degree_mean + settings.dominance_degree_sd * rng.standard_normal((len(qtl), size))
             dominance[qtl] = np.abs(additive[qtl]) * degrees
             dominance_epistatic = draw(n_pairs, np.sqrt(2 * settings.rel_dd * settings.n_qtl / n_pairs))
@@ -54,7 +54,7 @@ def draw_effects(
         np.concatenate(part, axis=axis) for part, axis in zip(zip(*of_groups, strict=True), (1, 1, 0, 0), strict=True)
     )
     effects = Effects(additive, np.array(pairs, dtype=np.int32), epistatic, np.zeros(len(pairs)))
-    return replace(effects, dominance=dominance, dominance_epistatic=dominance_epistatic) if settings.with_dominance else effects
+    return replace(effects, dominance=dominance, dominance_epistatic=dominance_epistatic) if settings.dominance() else effects
 
 
 def _correlation_matrix(size: int, correlation: float) -> FloatArray:

@@ -109,7 +109,9 @@ def test_help_tells_defaults(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 ROUND_TRIPS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in STAGES if name != "figure" and not name.startswith("import-")),
+    *((name, {}) for name in STAGES if name not in ("figure", "subsample") and not name.startswith("import-")),
+    ("subsample", {"trait": "plant height"}),
+    ("subsample", {"trait": "1", "n_individuals": 100, "seed": 7}),
     ("simulate", {"n_individuals": 12345, "n_loci": 99, "n_qtl": 12, "h2": 0.1 + 0.2, "seed": 2**40, "block_size": 7}),
     ("simulate", {"rel_aa": (1e-05, 0.1, 3.0), "h2": 1.0, "seed": 0}),
     ("simulate", {"rel_aa": (1.0,), "n_traits": 10, "genetic_correlation": -0.05}),
@@ -161,9 +163,14 @@ def test_without_flags_the_defaults_hold(name: str, tmp_path: Path, spy: Spy) ->
         (["--rel-aa", "1,x"], "Error: Invalid value for '--rel-aa': '1,x' is not a list of numbers separated by commas"),
         (["--rel-aa", "0,-1"], "Error: --rel-aa: must be greater than or equal to 0, got -1.0"),
         (["--h2", "2"], "Error: --h2: must be less than or equal to 1, got 2.0"),
-        (["--n-qtl", "45"], "Error: --n-qtl: must be even (loci are cut into pairs), got 45"),
+        (["--n-qtl", "45"], "Error: --n-qtl: must be even where n_pairs is left out (loci are cut into pairs), got 45"),
         (["--n-qtl", "48"], "Error: --n-qtl: must be at most n_loci (46), got 48"),
-        (["--n-traits", "3"], "Error: --n-traits: goes with a single rel_aa, got 5 values of rel_aa"),
+        (["--n-traits", "3"], "Error: --n-traits: goes with a single rel_aa, got 3 with the rel_aa 0, 0.1, 0.5, 1, 3\n"),
+        (["--allele-frequency-shape", "1"], "Error: --allele-frequency-shape: must be two numbers, got 1\n"),
+        (
+            ["--rel-dd", "0.5"],
+            "Error: --rel-dd: goes with diploids (population bc, f2, outbred or ril), got 0.5 with population 'unlinked' of",
+        ),
         (["--n-qtls", "4"], "Error: No such option '--n-qtls'"),
         (["--out"], "Error: Option '--out' requires an argument."),
     ],

@@ -32,8 +32,9 @@ RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)
 ROOM = "so that there is room for pairs"
 OF_FOLDS = {"n_folds": 10, "n_repeats": 1, "traits": None}
 ONE_GROUP = {"rel_aa": (1.0,), "n_traits": 10}
-LINKED = "goes with population bc or dh or f2 or outbred or ril"
-NO_DOMINANCE = "dominance_degree_mean, dominance_degree_sd, rel_dd: must be 0 in the haploid population"
+LINKED = "goes with population bc, dh, f2, outbred or ril, got"
+UNLINKED = "population 'unlinked'"
+DIPLOIDS = "goes with diploids (population bc, f2, outbred or ril), got"
 OUTBRED, DH, F2 = {"population": "outbred"}, {"population": "dh"}, {"population": "f2"}
 
 FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
@@ -58,9 +59,9 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (SimulateSettings, {"rel_aa": (1.0, -1.0)}, "rel_aa.1: must be greater than or equal to 0, got -1.0"),
     (SimulateSettings, {"rel_aa": (-1.0,)}, "rel_aa.0: must be greater than or equal to 0, got -1.0"),
     (SimulateSettings, {"block_size": 0}, "block_size: must be greater than or equal to 1, got 0"),
-    (SimulateSettings, {"n_qtl": 45}, "n_qtl: must be even (loci are cut into pairs), got 45"),
+    (SimulateSettings, {"n_qtl": 45}, "n_qtl: must be even where n_pairs is left out (loci are cut into pairs), got 45"),
     (SimulateSettings, {"n_qtl": 48}, "n_qtl: must be at most n_loci (46), got 48"),
-    (SimulateSettings, {"n_traits": 2}, "n_traits: goes with a single rel_aa, got 5 values of rel_aa"),
+    (SimulateSettings, {"n_traits": 2}, "n_traits: goes with a single rel_aa, got 2 with the rel_aa 0, 0.1, 0.5, 1, 3"),
     (
         SimulateSettings,
         {**ONE_GROUP, "genetic_correlation": 0.5, "independent": True},
@@ -76,26 +77,30 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
         {**ONE_GROUP, "genetic_correlation": 1.0},
         "genetic_correlation: the correlation matrix of 10 traits must be positive definite, so between -0.1111 and 1, got 1",
     ),
-    (SimulateSettings, {"independent": True}, "independent: goes with n_traits; several values of rel_aa are independent anyway"),
+    (
+        SimulateSettings,
+        {"independent": True},
+        "independent: goes with n_traits, which is not given; traits of several rel_aa are independent anyway",
+    ),
     (SimulateSettings, {"n_pairs": 24}, "n_pairs: must be at most half of n_qtl (46), got 24"),
     (SimulateSettings, {"n_qtl": 45, "n_pairs": 23}, "n_pairs: must be at most half of n_qtl (45), got 23"),
     (SimulateSettings, {"effect_distribution": "beta"}, "effect_distribution: must be 'normal', 'gamma' or 'equal', got 'beta'"),
     (SimulateSettings, {"population": "nam"}, "population: must be 'unlinked', 'dh', 'ril', 'f2', 'bc' or 'outbred', got 'nam'"),
     (SimulateSettings, {**DH, "n_chromosomes": 47}, "n_loci: must be at least n_chromosomes (47), got 46"),
-    (SimulateSettings, {"n_chromosomes": 2}, f"n_chromosomes: {LINKED}, got 2 for 'unlinked'"),
-    (SimulateSettings, {"chromosome_cm": 50.0}, f"chromosome_cm: {LINKED}, got 50.0 for 'unlinked'"),
-    (SimulateSettings, {"hidden_qtl": True}, f"hidden_qtl: {LINKED}, got True for 'unlinked'"),
-    (SimulateSettings, {"error_rate": 0.1}, f"error_rate: {LINKED}, got 0.1 for 'unlinked'"),
-    (SimulateSettings, {"missing_rate": 0.1}, f"missing_rate: {LINKED}, got 0.1 for 'unlinked'"),
-    (SimulateSettings, {**DH, "n_generations": 3}, "n_generations: goes with population outbred or ril, got 3 for 'dh'"),
-    (SimulateSettings, {**F2, "n_founders": 50}, "n_founders: goes with population outbred, got 50 for 'f2'"),
+    (SimulateSettings, {"n_chromosomes": 2}, f"n_chromosomes: {LINKED} 2 with {UNLINKED}"),
+    (SimulateSettings, {"chromosome_cm": 50.0}, f"chromosome_cm: {LINKED} 50 with {UNLINKED}"),
+    (SimulateSettings, {"hidden_qtl": True}, f"hidden_qtl: {LINKED} {UNLINKED}"),
+    (SimulateSettings, {"error_rate": 0.1}, f"error_rate: {LINKED} 0.1 with {UNLINKED}"),
+    (SimulateSettings, {"missing_rate": 0.1}, f"missing_rate: {LINKED} 0.1 with {UNLINKED}"),
+    (SimulateSettings, {**DH, "n_generations": 3}, "n_generations: goes with population outbred or ril, got 3 with population 'dh'"),
+    (SimulateSettings, {**F2, "n_founders": 50}, "n_founders: goes with population outbred, got 50 with population 'f2'"),
     (
         SimulateSettings,
         {**F2, "allele_frequency_shape": (2.0, 2.0)},
-        "allele_frequency_shape: goes with population outbred, got (2.0, 2.0) for 'f2'",
+        "allele_frequency_shape: goes with population outbred, got 2, 2 with population 'f2'",
     ),
-    (SimulateSettings, {**F2, "ploidy": 1}, "ploidy: of the population 'f2' is 2, got 1"),
-    (SimulateSettings, {**DH, "ploidy": 2}, "ploidy: of the population 'dh' is 1, got 2"),
+    (SimulateSettings, {**F2, "ploidy": 1}, "ploidy: must be 2 for the population 'f2', got 1"),
+    (SimulateSettings, {**DH, "ploidy": 2}, "ploidy: must be 1 for the population 'dh', got 2"),
     (SimulateSettings, {**OUTBRED, "ploidy": 3}, "ploidy: must be 1 or 2, got 3"),
     (SimulateSettings, {**OUTBRED, "n_founders": 1}, "n_founders: must be greater than or equal to 2, got 1"),
     (SimulateSettings, {**OUTBRED, "n_generations": 0}, "n_generations: must be greater than or equal to 1, got 0"),
@@ -103,15 +108,23 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (
         SimulateSettings,
         {**OUTBRED, "allele_frequency_shape": (1.0,)},
-        "allele_frequency_shape: Tuple must have at least 2 items after validation, not 1, got (1.0,)",
+        "allele_frequency_shape: must be two numbers, got 1",
     ),
     (SimulateSettings, {**F2, "error_rate": 0.5}, "error_rate: must be less than 0.5, got 0.5"),
     (SimulateSettings, {**F2, "missing_rate": 1.0}, "missing_rate: must be less than 1, got 1.0"),
-    (SimulateSettings, {"rel_dd": 1.0}, f"{NO_DOMINANCE} 'unlinked'"),
-    (SimulateSettings, {**DH, "dominance_degree_sd": 0.1}, f"{NO_DOMINANCE} 'dh'"),
-    (SimulateSettings, {**OUTBRED, "ploidy": 1, "dominance_degree_mean": 0.1}, f"{NO_DOMINANCE} 'outbred'"),
-    (SimulateSettings, {**F2, "pair_linkage": "unlinked"}, "pair_linkage: 'unlinked' takes more than one chromosome, got n_chromosomes 1"),
-    (SimulateSettings, {"pair_linkage": "linked"}, "pair_linkage: 'linked' takes a linked population, got 'unlinked'"),
+    (SimulateSettings, {"rel_dd": 1.0}, f"rel_dd: {DIPLOIDS} 1 with {UNLINKED} of ploidy 1"),
+    (SimulateSettings, {**DH, "dominance_degree_sd": 0.1}, f"dominance_degree_sd: {DIPLOIDS} 0.1 with population 'dh' of ploidy 1"),
+    (
+        SimulateSettings,
+        {**OUTBRED, "ploidy": 1, "dominance_degree_mean": 0.1},
+        f"dominance_degree_mean: {DIPLOIDS} 0.1 with population 'outbred' of ploidy 1",
+    ),
+    (
+        SimulateSettings,
+        {**F2, "pair_linkage": "unlinked"},
+        "pair_linkage: 'unlinked' takes more than one chromosome, got it with n_chromosomes 1",
+    ),
+    (SimulateSettings, {"pair_linkage": "linked"}, f"pair_linkage: 'linked' {LINKED} it with {UNLINKED}"),
     (SimulateTraitsSettings, {"n_individuals": 1}, "n_individuals: must be greater than or equal to 2, got 1"),
     (ImportSettings, {}, "scenario: is required"),
     (FigureSettings, {"figure": "1a", "dpi": 49}, "dpi: must be greater than or equal to 50, got 49"),
@@ -146,7 +159,7 @@ FAULTS: list[tuple[type[Settings], dict[str, Any], str]] = [
     (MlpSettings, {"tune": 1}, "tune: must be a valid boolean, got 1"),
     (MlpSettings, {"learning_rates": (0.1, 0.0)}, "learning_rates.1: must be greater than 0, got 0.0"),
     (MlpSettings, {"learning_rates": 0.1}, "learning_rates: must be a valid tuple, got 0.1"),
-    (MlpSettings, {"learning_rates": ()}, "learning_rates: Tuple must have at least 1 item after validation, not 0, got ()"),
+    (MlpSettings, {"learning_rates": ()}, "learning_rates: Tuple must have at least 1 item, got ()"),
     (PrunedSettings, {"min_columns": 5, "max_columns": 4}, "min_columns: must be at most max_columns (4), got 5"),
     (PrunedSettings, {"min_columns": 0}, "min_columns: must be greater than or equal to 1, got 0"),
     (PrunedSettings, {"lasso_penalty": -0.1}, "lasso_penalty: must be greater than or equal to 0, got -0.1"),

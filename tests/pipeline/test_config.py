@@ -219,7 +219,8 @@ FAULTS = [
     (
         S,
         None,
-        "experiments.scaling: must be a mapping with the keys data, or scenario, genotypes, plan, simulation, grid, models, protocol",
+        "experiments.scaling: must be a mapping with the keys data, or scenario, genotypes, plan, measured, simulation, grid, models, "
+        "protocol",
     ),
     ("experiments.collected", {}, "experiments.collected: 'collected' is the store's own name, give the experiment another"),
     ("memory_gb", 2**63, "memory_gb: must be a number between -2^63 and 2^63"),
@@ -280,9 +281,9 @@ FAULTS = [
     (f"{S}.grid.0.replicates", 0, f"{S}.grid.0.replicates: must be a number of replicates or a list of replicate numbers"),
     (f"{S}.grid.0.qtl_pairs_per_individual", -1, f"{S}.grid.0.qtl_pairs_per_individual: must be a number greater than 0, got -1"),
     (f"{S}.grid.0.n_qtl", 10, f"{S}.grid.0.qtl_pairs_per_individual: n_qtl is given as well; give one of the two"),
-    (f"{S}.grid.0", {"n_qtl": 11}, f"{S}.grid.0.n_qtl: must be even (loci are cut into pairs), got 11"),
+    (f"{S}.grid.0", {"n_qtl": 11}, f"{S}.grid.0.n_qtl: must be even where n_pairs is left out (loci are cut into pairs), got 11"),
     (f"{S}.grid.0", {"n_qtl": 12, "n_loci": 10}, f"{S}.grid.0.n_qtl: must be at most n_loci (10), got 12"),
-    (f"{S}.grid.0.n_traits", 10, f"{S}.grid.0.n_traits: goes with a single rel_aa, got 2 values of rel_aa"),
+    (f"{S}.grid.0.n_traits", 10, f"{S}.grid.0.n_traits: goes with a single rel_aa, got 10 with the rel_aa "),
     (f"{S}.simulation.h2", 1.5, f"{S}.grid.0.h2: must be less than or equal to 1, got 1.5"),
     (f"{S}.simulation.rel_aa", [0, -1], f"{S}.grid.0.rel_aa.1: must be greater than or equal to 0, got -1"),
     (

@@ -284,6 +284,9 @@ REFUSED = [
     "--population dh --n-chromosomes 2 --allele-frequency-shape 1,2",
     "--population outbred --ploidy 1 --rel-dd 1",
     "--dominance-degree-sd 0.5",
+    "--population dh --dominance-degree-mean -0.25 --rel-dd 1",
+    "--population outbred --allele-frequency-shape 1",
+    "--allele-frequency-shape 1,2,0.5",
     "--population f2 --pair-linkage unlinked",
     "--pair-linkage linked",
     "--overwrite=yes",
@@ -299,7 +302,6 @@ REFUSED_HERE = {
     "--population f2 --error-rate 0.01": "--error-rate: AlphaSimR has no genotyping errors, got 0.01; the native simulator has",
     "--population f2 --missing-rate 0.01": "--missing-rate: AlphaSimR has no missing calls, got 0.01; the native simulator has",
     "--n-qtl 7 --n-pairs 2": "--n-qtl: AlphaSimR pairs all QTL, so it must be even, got 7",
-    "--population outbred --allele-frequency-shape 1": "--allele-frequency-shape: must be two numbers, got 1",
 }
 
 
