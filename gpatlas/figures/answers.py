@@ -61,7 +61,7 @@ def compared_with(points: pd.DataFrame) -> str:
 def best_of(points: pd.DataFrame) -> list[str]:
     """What is to be said of the best additive model: which one it is. Nothing where there is only one."""
     names = [name_in_text(model) for model in additive_models(points)]
-    return [f"{BEST_ADDITIVE}: of {joined(names)} the one with the greater mean r"] if len(names) > 1 else []
+    return [f"{BEST_ADDITIVE}: of {joined(names)} the one with the highest mean r at each number"] if len(names) > 1 else []
 
 
 def _answer(label: str, rows: pd.DataFrame) -> Answer:

@@ -156,9 +156,9 @@ def test_what_gains_are_over_is_said_and_drawn() -> None:
     points = points_of("plan", with_elastic_net(plan_table(3, [100, 200, 400], [0.5], (0.0, 3.0))))
     said, figure = chart_of("plan").say(points), chart_of("plan").draw(points)
     assert said.startswith("Individuals it takes to gain 0.02 in r over the best additive model in 80% of replicates, with 95% intervals: ")
-    assert " The best additive model: of ridge regression and elastic net the one with the greater mean r. Where all is additive" in said
     assert figure.get_suptitle() == "Individuals it takes to gain 0.02 in r over the best additive model"
-    note = "the best additive model: of ridge regression and elastic net the one with the greater mean r"
+    note = "the best additive model: of ridge regression and elastic net the one with the highest mean r at each number"
+    assert f". T{note[1:]}. Where all is additive" in said
     assert note in figure.texts[-1].get_text().replace("\n", " ")
     assert rows_of_answers(points)["additive"].tolist() == ["elastic net", "elastic net"]
 
