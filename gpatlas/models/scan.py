@@ -6,6 +6,7 @@ random, so that an error of a score beyond SURE·step·√n has a probability be
 10.1080/01621459.1963.10500830). What is found does not depend on which way it was, nor on the number of threads.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -20,7 +21,8 @@ from gpatlas.models.registry import PairwiseSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-SCAN_BLOCK = 256  # columns scored against all others at once
+SCAN_BLOCK = 256  # columns scored against all others at once; fewer of few, as a block's scores with itself are there twice
+SMALLEST_BLOCK = 64
 MARGIN = 1e-3  # of scores in single precision: far more than they err by
 SURE = 5.3  # √(ln(2e24) / 2)
 WIDEST = 1.5  # margin up to which whole numbers are used: few scores are that near a level
@@ -28,7 +30,7 @@ LARGE = 2e10  # products in a scan from which on whole numbers, and a start of t
 PART = 512  # individuals whose sums of two columns are told apart
 BASE = 5790  # by which sums are told apart that are below BASE / 2: BASE² / 2 is below 2^24, up to which whole numbers are exact
 TILE = 1024  # columns whose sums stay in the cache
-RESCORED = 2**20  # products of pairs held at once
+RESCORED = 2**17  # products of pairs held at once
 DECIMALS = 9  # of scores: equal products have equal scores, however they are added up
 NOTHING: Terms = np.empty((0, 2), np.intp)
 
@@ -84,7 +86,7 @@ class Scanned:
 
     def _found(self, product: "Product", lowest: float) -> tuple[Terms, Singles]:
         terms, found = [NOTHING], [np.empty(0, np.float32)]
-        for number, (start, stop) in enumerate(blocks(len(self.scanned), SCAN_BLOCK)):
+        for number, (start, stop) in enumerate(self._blocks()):
             scores = product.rows(start, stop)
             np.abs(scores, out=scores)
             if self._squares is not None:
@@ -95,6 +97,10 @@ class Scanned:
             terms.append(np.column_stack([first, second]) + start)
             found.append(scores[first, second])
         return np.concatenate(terms), np.concatenate(found)
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        k = len(self.scanned)
+        return blocks(k, min(SCAN_BLOCK, max(SMALLEST_BLOCK, k // 8)))
 
     def _exact(self, terms: Terms, weights: FloatArray) -> FloatArray:
         scores = np.empty(len(terms))
@@ -121,7 +127,7 @@ class Scanned:
     def _kept(self) -> list[Singles] | None:
         """The inverse lengths of all blocks, where they take no more memory than the columns."""
         k, n = self.scanned.shape
-        return [self._inverse_lengths(start, stop) for start, stop in blocks(k, SCAN_BLOCK)] if k <= 2 * n else None
+        return [self._inverse_lengths(start, stop) for start, stop in self._blocks()] if k <= 2 * n else None
 
     def _inverse_lengths(self, start: int, stop: int) -> Singles:
         assert self._squares is not None

@@ -207,8 +207,10 @@ def without(inverse: FloatArray, kept: Mask) -> FloatArray:
     """The inverse of a symmetric matrix, of which only the `kept` rows and columns are left."""
     if kept.all():
         return inverse
-    across = inverse[np.ix_(kept, ~kept)]
-    smaller: FloatArray = inverse[np.ix_(kept, kept)] - across @ np.linalg.solve(inverse[np.ix_(~kept, ~kept)], across.T)
+    staying, leaving = np.flatnonzero(kept), np.flatnonzero(~kept)
+    rows, corner = inverse.take(staying, axis=0), inverse.take(leaving, axis=0).take(leaving, axis=1)
+    across = rows.take(leaving, axis=1)
+    smaller: FloatArray = rows.take(staying, axis=1) - across @ np.linalg.solve(corner, across.T)
     return smaller
 
 

@@ -53,7 +53,7 @@ POPULATIONS = [unlinked, linked, twins, diploid, missing]
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How columns of −1 and +1 are scanned, in small blocks."""
-    for name, value in {"SCAN_BLOCK": 15, "RESCORED": 7 * N, "PART": 128, "TILE": 11}.items():
+    for name, value in {"SCAN_BLOCK": 15, "SMALLEST_BLOCK": 15, "RESCORED": 7 * N, "PART": 128, "TILE": 11}.items():
         monkeypatch.setattr(scan, name, value)
     choose(request.param, monkeypatch)
     return str(request.param)
