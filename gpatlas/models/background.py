@@ -107,7 +107,7 @@ class Mixed:
     def variance(self) -> float:
         """Of the noise."""
         rest = self.phenotype - self.terms @ self.effects
-        return float(rest @ self.residual / max(1, len(rest) - self.terms.shape[1]))
+        return float((rest @ rest - self.left @ (self.weights * self.left)) / max(1, len(rest) - self.terms.shape[1]))
 
     @cached_property
     def z(self) -> FloatArray:

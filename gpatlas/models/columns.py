@@ -17,6 +17,8 @@ Singles = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 BLOCK_SIZE = 4096  # individuals held unpacked; a multiple of 8
 LOCUS_BLOCK = 64  # loci of all individuals held unpacked; a multiple of 8
+BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+EIGHT_SIGNS = (2 * BITS.astype(np.float32) - 1).view("V32")[:, 0]  # (256,): the eight numbers −1 and +1 of a byte, as one item
 
 
 class Columns(ABC):
@@ -94,7 +96,8 @@ class SignColumns(Columns):
 
     def x(self, start: int, stop: int) -> Singles:
         """As Columns has it."""
-        return signs(self._alleles(start, stop))
+        bits = self.bits[:, start // 8 : -(-stop // 8)]
+        return EIGHT_SIGNS.take(bits, mode="clip").view(np.float32)[:, : stop - start]
 
     def products(self, terms: Terms) -> "SignColumns":
         """+1 where the two alleles agree."""
@@ -187,11 +190,3 @@ class InnerFold:
         rest, others = train.rows(np.setdiff1d(np.arange(len(train.genotypes)), held_out)), train.rows(held_out)
         coding = Coding.fit(rest.genotypes)
         return cls(rest, others, coding, coding.columns(rest.genotypes), coding.columns(others.genotypes))
-
-
-def signs(alleles: ByteArray) -> Singles:
-    """0/1 to −1 and +1."""
-    x = alleles.astype(np.float32)
-    x *= 2
-    x -= 1
-    return x

@@ -18,7 +18,8 @@ from gpatlas.models.clumps import Clumps, effective_number, unit_length
 from gpatlas.models.columns import Columns, Mask, Singles, Terms
 from gpatlas.models.encoder import Numbers
 from gpatlas.models.registry import PairwiseSettings
-from gpatlas.models.screening import NOTHING, Scanned, scanned_of, settle
+from gpatlas.models.scan import NOTHING, Scanned, scanned_of
+from gpatlas.models.screening import settle
 
 MOST_ROUNDS = 30  # at one threshold
 ENTERING_SHARE = 100  # one term per so many individuals enters in a round at most
@@ -58,18 +59,19 @@ class LinkedPart(Scanned):
         single, partnered, pair = np.sqrt(2 * np.log(tests)).tolist()
         return single, min(partnered, pair), pair
 
-    def scan(self, mixed: Mixed, partners: Mask, lowest: float) -> tuple[Terms, FloatArray]:
-        """The terms whose score is above `lowest` of its level, the strongest first, and score / level. `partners` (1 + M,)"""
+    def scan(self, mixed: Mixed, partners: Mask, lowest: float, most: int) -> tuple[Terms, FloatArray]:
+        """The loci, and `most` pairs, whose score is above `lowest` of its level, the strongest first, and score / level.
+
+        `partners`: (1 + M,)
+        """
         single, partnered, pair = self.levels(int(partners.sum()))
-        level_of = np.where(partners, partnered, pair).astype(np.float32)
-
-        def of_levels(columns: slice, scores: Singles) -> Singles:
-            scores /= np.minimum(level_of[columns, None], level_of[columns.start :])
-            if columns.start == 0:
-                scores[0] = self._of_singles(mixed) / single
-            return scores
-
-        return self.strongest(mixed.residual, lowest, of_levels)
+        of_loci = self._of_singles(mixed) / single
+        loci = np.flatnonzero(of_loci > lowest)
+        pairs, of_pairs = self.strongest(mixed.residual, np.where(partners, partnered, pair), lowest, most, singles=False)
+        terms = np.concatenate([np.column_stack([np.zeros_like(loci), loci]), pairs])
+        relative = np.concatenate([of_loci[loci], of_pairs])
+        order = np.argsort(-relative, kind="stable")
+        return terms[order], relative[order]
 
     def _of_singles(self, mixed: Mixed) -> FloatArray:
         """The scores of the loci, (1 + M,): their own share in the background is in V too, so that x·V⁻¹·x is far below n."""
@@ -77,6 +79,7 @@ class LinkedPart(Scanned):
         lengths = n - mixed.weights.astype(np.float32) @ self._projected_squares
         scores = np.abs(self.columns.dot(mixed.residual)) / np.sqrt(max(mixed.variance, 1e-12) * np.maximum(lengths, 1e-3 * n))
         scores[~self.scanned.any(axis=1)] = 0
+        scores[0] = 0
         return np.asarray(scores)
 
 
@@ -138,7 +141,7 @@ class LinkedModel:
         """The strongest further terms, of which no two are alike, as many as may enter at once."""
         partners = np.zeros(len(self.part.columns), bool)
         partners[self.terms[self.terms > 0]] = True
-        terms, _ = self.part.scan(self.mixed, partners, threshold)
+        terms, _ = self.part.scan(self.mixed, partners, threshold, MOST_CANDIDATES + len(self.terms))
         size = len(partners)
         terms = terms[~np.isin(terms @ [size, 1], self.terms @ [size, 1])][:MOST_CANDIDATES]
         n = self.part.columns.n

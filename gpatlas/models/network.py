@@ -23,7 +23,7 @@ from gpatlas.models.encoder import BLOCK_SIZE
 from gpatlas.models.mlp import adamw_step
 from gpatlas.models.network_settings import NetworkSettings
 from gpatlas.models.registry import PairwiseSettings
-from gpatlas.models.screening import Scanned, scanned_of
+from gpatlas.models.scan import Scanned, scanned_of
 from gpatlas.models.training import Recipe, TrainingStep, refit, refuse_hopeless, share_of, tell_machine, train_recipe
 
 CLUMP_R_SQUARED = 0.95  # neighbouring loci of at least this squared correlation are one, where not all loci enter the products
@@ -153,7 +153,7 @@ def loci_in_products(train: Part, n_most: int) -> Places:
     columns = Coding.fit(train.genotypes).columns(train.genotypes).products(np.column_stack([np.zeros_like(second), second]))
     scanned, best = Scanned(columns, scanned_of(columns, PairwiseSettings())), np.zeros(len(columns))
     for phenotypes in train.phenotypes.T:
-        terms, sizes = scanned.strongest(phenotypes, INTERESTING, lambda _, scores: scores)
+        terms, scores = scanned.above(phenotypes, INTERESTING)
         for places in terms.T:
-            np.maximum.at(best, places, sizes)
+            np.maximum.at(best, places, scores)
     return np.sort(loci[np.argsort(-best[1:], kind="stable")[:n_most]])

@@ -155,7 +155,7 @@ class PairwiseSettings(PenaltySettings):
         return min(n_train // 2, 2 * n_loci + 1000)
 
     def memory(self, size: Size) -> float:
-        """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, five Gram matrices.
+        """The screening at its largest: loci and terms as bits, the scanned individuals unpacked, torch, five Gram matrices.
 
         Where loci are many, the background's components and the projected loci too. Whether fewer loci are linked is not known before;
         then it is as if they were not.
@@ -163,7 +163,7 @@ class PairwiseSettings(PenaltySettings):
         n, m = self.most_train(size.n_individuals), size.n_loci
         n_terms, n_scanned = self.most_terms(n, m), min(n, self.max_scan_individuals)
         bits = n / 8 * (2 * m + 3 * n_terms)
-        scan = 4 * n_scanned * (m + 256) + 2048 * m
+        scan = 5 * n_scanned * (m + 256) + 3072 * m + 2.5e8 * (n_scanned * m**2 > 4e10)
         many = m > self.max_loci_per_individual * n
         background = 8 * (6 * min(n, m) ** 2 + 3 * n * min(n, m) + n * n_terms + m * min(n, m)) if many else 0
         return bits + scan + 5 * 8 * n_terms**2 + 16 * BLOCK * n_terms + background

@@ -16,64 +16,15 @@ from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
-from gpatlas.data.genotypes import FloatArray, blocks
-from gpatlas.models.columns import Columns, Mask, SignColumns, Singles, Terms
+from gpatlas.data.genotypes import FloatArray
+from gpatlas.models.columns import Columns, Mask, Terms
 from gpatlas.models.registry import PairwiseSettings
+from gpatlas.models.scan import NOTHING, Scanned, scanned_of
 
-SCAN_BLOCK = 256  # loci scored against all others at once
 MOST_ROUNDS = 50  # at one threshold
 ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
 JITTER = 1e-6  # on the mean squares of the terms, which are 1
-NOTHING: Terms = np.empty((0, 2), np.intp)
 C = TypeVar("C", bound="Changing")
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """Individuals to screen: the `columns` of all of them, and `scanned` (1 + n_loci, n_scanned), x of those that score terms.
-
-    A locus that does not vary is 0 in `scanned`, so that no term with it is ever found.
-    """
-
-    columns: Columns
-    scanned: Singles
-
-    @cached_property
-    def _squares(self) -> Singles | None:
-        """Those of `scanned`; None where all are 1, or 0 throughout a locus."""
-        return None if isinstance(self.columns, SignColumns) else self.scanned**2
-
-    def strongest(self, residual: FloatArray, lowest: float, adjusted: Callable[[slice, Singles], Singles]) -> tuple[Terms, FloatArray]:
-        """The terms whose score is above `lowest`, the strongest first, and the scores' sizes. `residual`: (n,)
-
-        `adjusted`: takes which columns are scored, and their scores (k, l) with these and all columns behind them, and says what counts.
-        """
-        centred = residual[: self.scanned.shape[1]] - residual[: self.scanned.shape[1]].mean()
-        weights = (centred / (np.linalg.norm(centred) or 1)).astype(np.float32)
-        terms, sizes = [NOTHING], [np.empty(0)]
-        for start, stop in blocks(len(self.scanned), SCAN_BLOCK):
-            scores = np.abs((self.scanned[start:stop] * weights) @ self.scanned[start:].T)
-            if self._squares is not None:
-                mean_squares = self._squares[start:stop] @ self._squares[start:].T / len(weights)
-                scores = np.divide(scores, np.sqrt(mean_squares), out=np.zeros_like(scores), where=mean_squares > 0)
-            scores = adjusted(slice(start, stop), scores)
-            first, second = np.nonzero(scores > lowest)
-            upper = first < second
-            first, second = first[upper], second[upper]
-            terms.append(np.column_stack([first, second]) + start)
-            sizes.append(np.asarray(scores[first, second], np.float64))
-        order = np.argsort(-np.concatenate(sizes), kind="stable")
-        return np.concatenate(terms)[order], np.concatenate(sizes)[order]
-
-
-def scanned_of(columns: Columns, settings: PairwiseSettings) -> Singles:
-    """Of the first individuals, as Scanned has it. What `columns` hold stays as it is."""
-    x = columns.x(0, min(settings.max_scan_individuals, columns.n))
-    constant = np.ptp(x[1:], axis=1) == 0
-    if constant.any() and not x.flags.owndata:
-        x = x.copy()
-    x[1:][constant] = 0
-    return x
 
 
 @dataclass(frozen=True)
@@ -111,9 +62,10 @@ class ScreenedPart(Scanned):
         """What the largest score of all terms is near, where there is nothing."""
         return float(np.sqrt(2 * np.log(self.n_loci * (self.n_loci + 1) / 2)))
 
-    def scan(self, residual: FloatArray) -> tuple[Terms, FloatArray]:
-        """The terms whose score is of interest, the strongest first, and the scores' sizes. `residual`: (n,)"""
-        return self.strongest(residual, self.lowest_threshold * self.noise_level, lambda _, scores: scores)
+    def scan(self, residual: FloatArray, most: int) -> tuple[Terms, FloatArray]:
+        """The terms whose score is of interest, the strongest first, `most` at most, and the scores. `residual`: (n,)"""
+        terms, relative = self.strongest(residual, np.full(len(self.columns), self.noise_level), self.lowest_threshold, most)
+        return terms, relative * self.noise_level
 
 
 @dataclass(frozen=True)
@@ -142,7 +94,8 @@ class LeastSquares:
 
     def contains(self, terms: Terms) -> Mask:
         size = len(self.population.columns)
-        return np.isin(terms @ [size, 1], self.terms @ [size, 1])
+        mine, theirs = np.sort(self.terms @ [size, 1]), terms @ [size, 1]
+        return np.asarray(mine[np.searchsorted(mine[:-1], theirs)] == theirs)
 
     def changed(self, kept: Mask, entering: Terms) -> "LeastSquares":
         """Without the terms that are not `kept` (k,), and with those `entering`. The products of the kept are not computed again."""
@@ -174,10 +127,14 @@ class LeastSquares:
 
     @cached_property
     def candidates(self) -> tuple[Terms, FloatArray]:
-        """Further terms, the strongest first, and the sizes of their scores."""
-        terms, sizes = self.population.scan(self.residual)
+        """Further terms, the strongest first, and their scores: as many as may enter at once, at least."""
+        terms, scores = self.population.scan(self.residual, self._most_entering + len(self.terms))
         new = ~self.contains(terms)
-        return terms[new], sizes[new]
+        return terms[new], scores[new]
+
+    @property
+    def _most_entering(self) -> int:
+        return -(-self.columns.n // ENTERING_SHARE)
 
     def settled(self, threshold: float, enter: bool = True) -> "LeastSquares":
         """The model that neither takes in nor loses a term, or that comes up again, at a factor on the noise level.
@@ -193,9 +150,9 @@ class LeastSquares:
 
     def entering(self, level: float) -> Terms:
         """The strongest of the candidates above a level, as many as may enter at once."""
-        terms, sizes = self.candidates
+        terms, scores = self.candidates
         room = PairwiseSettings.most_terms(self.columns.n, self.population.n_loci) - len(self.terms)
-        return terms[sizes >= level][: max(0, min(room, -(-self.columns.n // ENTERING_SHARE)))]
+        return terms[scores >= level][: max(0, min(room, self._most_entering))]
 
     def predict(self, columns: Columns) -> FloatArray:
         """Of other individuals, given the columns of their loci: (n,)"""
@@ -248,13 +205,23 @@ def with_jitter(matrix: FloatArray, n: int) -> FloatArray:
 
 def without(inverse: FloatArray, kept: Mask) -> FloatArray:
     """The inverse of a symmetric matrix, of which only the `kept` rows and columns are left."""
-    across = inverse[np.ix_(kept, ~kept)]
-    smaller: FloatArray = inverse[np.ix_(kept, kept)] - across @ np.linalg.solve(inverse[np.ix_(~kept, ~kept)], across.T)
+    if kept.all():
+        return inverse
+    staying, leaving = np.flatnonzero(kept), np.flatnonzero(~kept)
+    rows, corner = inverse.take(staying, axis=0), inverse.take(leaving, axis=0).take(leaving, axis=1)
+    across = rows.take(leaving, axis=1)
+    smaller: FloatArray = rows.take(staying, axis=1) - across @ np.linalg.solve(corner, across.T)
     return smaller
 
 
 def bordered(inverse: FloatArray, across: FloatArray, corner: FloatArray) -> FloatArray:
     """The inverse (k + l, k + l) of a symmetric matrix to which columns were added: `across` (k, l) above `corner` (l, l)."""
+    k, n_added = across.shape
+    if not n_added:
+        return inverse
     spread = inverse @ across
     schur = np.linalg.inv(corner - across.T @ spread)
-    return np.block([[inverse + spread @ schur @ spread.T, -spread @ schur], [-schur @ spread.T, schur]])
+    larger = np.empty((k + n_added, k + n_added))
+    np.add(inverse, spread @ schur @ spread.T, out=larger[:k, :k])
+    larger[:k, k:], larger[k:, :k], larger[k:, k:] = -spread @ schur, -schur @ spread.T, schur
+    return larger

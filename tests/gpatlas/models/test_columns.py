@@ -7,12 +7,13 @@ from populations import QUIET, Array, part_of
 
 from gpatlas.data.genotypes import MISSING, Genotypes
 from gpatlas.models import columns as columns_module
-from gpatlas.models import screening
+from gpatlas.models import scan
 from gpatlas.models.columns import Coding, NumberColumns, SignColumns
 from gpatlas.models.pairwise import fit
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.screening import LeastSquares, ScreenedPart
 
+EVERYTHING = 10**9
 TERMS = np.array([[0, 0], [0, 3], [1, 19], [2, 2]])
 
 
@@ -55,7 +56,7 @@ def test_haploids_that_are_complete_stay_bits() -> None:
 
 def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None:
     """|Σ r·x_i·x_j| / (sd(r)·√Σ(x_i·x_j)²), computed directly."""
-    monkeypatch.setattr(screening, "SCAN_BLOCK", 5)
+    monkeypatch.setattr(scan, "SCAN_BLOCK", 5)
     counts, residual = diploid_counts(53, 17, missing=0.1), np.random.default_rng(2).standard_normal(53) + 3
     counts[:, 8] = 2
     genotypes = Genotypes.of(counts)
@@ -65,7 +66,7 @@ def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None
     sizes = np.sqrt((products**2).sum(axis=0))
     wanted = abs(np.einsum("nij,n->ij", products, residual - residual.mean()))
     wanted = np.divide(wanted, sizes * residual.std(), out=np.zeros(sizes.shape), where=sizes > 0)
-    terms, found = population.scan(residual)
+    terms, found = population.scan(residual, EVERYTHING)
     np.testing.assert_allclose(found, wanted[tuple(terms.T)], rtol=1e-4)
     assert (np.diff(found) <= 0).all()
     level = 0.3 * population.noise_level
@@ -88,7 +89,7 @@ def test_scores_of_noise_are_standard_normal() -> None:
     """Their mean square is within 4 standard errors of 1, as it is for haploids."""
     genotypes = Genotypes.of(diploid_counts(4000, 60, missing=0.1))
     population = ScreenedPart.of(Coding.fit(genotypes).columns(genotypes), True, PairwiseSettings(thresholds=(1e-6,)))
-    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7)
+    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7, EVERYTHING)
     assert abs((sizes**2).mean() - 1) < 4 * np.sqrt(2 / len(sizes))
 
 

@@ -116,7 +116,7 @@ def test_scores_of_noise_are_standard_normal_before_a_background() -> None:
     part = part_of_cross(Cross.simulated(500, 11))
     noise = np.random.default_rng(12).standard_normal(500)
     start = LinkedModel.start(part, noise)
-    terms, sizes = part.scan(start.mixed, np.zeros(len(part.columns), bool), 1e-9)
+    terms, sizes = part.scan(start.mixed, np.zeros(len(part.columns), bool), 1e-9, 10**9)
     single, _, pair = part.levels(0)
     of_loci = terms[:, 0] == 0
     assert (sizes[of_loci] * single).std() < 1.2
@@ -140,7 +140,7 @@ def test_neighbours_do_not_enter_together() -> None:
     phenotype = x[:, 300] * x[:, 700] + 0.5 * np.random.default_rng(15).standard_normal(500)
     model = LinkedModel.start(part_of_cross(cross), phenotype)
     entering = model.entering(1.0)
-    above, _ = model.part.scan(model.mixed, np.zeros(len(model.part.columns), bool), 1.0)
+    above, _ = model.part.scan(model.mixed, np.zeros(len(model.part.columns), bool), 1.0, 10**9)
     assert len(above) > 50 * len(entering), "those around it are above the level too"
     steps = list(linked_path(model, (1.2, 1.0)))
     assert [threshold for threshold, _ in steps][1:] == [1.2, 1.0, 1.2]

@@ -8,10 +8,12 @@ from populations import Array
 
 from gpatlas.data.genotypes import FloatArray, Genotypes
 from gpatlas.models import columns as columns_module
-from gpatlas.models import screening
+from gpatlas.models import scan
 from gpatlas.models.columns import Coding, SignColumns
 from gpatlas.models.registry import PairwiseSettings
 from gpatlas.models.screening import LeastSquares, ScreenedPart, bordered, path, without
+
+EVERYTHING = 10**9
 
 
 def alleles_of(n: int, m: int, seed: int = 1) -> Array:
@@ -47,13 +49,13 @@ def test_columns_are_the_products_whatever_the_blocks(n: int, monkeypatch: pytes
 
 
 def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "SCAN_BLOCK", 5)
+    monkeypatch.setattr(scan, "SCAN_BLOCK", 5)
     alleles, residual = alleles_of(53, 17), np.random.default_rng(2).standard_normal(53) + 3
     population = population_of(alleles, thresholds=(0.3,))
     assert population.noise_level == pytest.approx(np.sqrt(2 * np.log(17 * 18 / 2)))
     x = with_constant(alleles)
     wanted = abs(np.einsum("ni,nj,n->ij", x, x, residual - residual.mean())) / (residual.std() * np.sqrt(53))
-    terms, sizes = population.scan(residual)
+    terms, sizes = population.scan(residual, EVERYTHING)
     np.testing.assert_allclose(sizes, wanted[tuple(terms.T)], rtol=1e-5)
     assert (np.diff(sizes) <= 0).all()
     first, second = np.nonzero(np.triu(wanted > 0.3 * population.noise_level, k=1))
@@ -64,7 +66,7 @@ def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None
 def test_scores_of_noise_are_standard_normal() -> None:
     """With N scores, their mean square is within 4 standard errors, sqrt(2/N), of 1 (n is large, so they are nearly independent)."""
     population = population_of(alleles_of(4000, 60), thresholds=(1e-6,))
-    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7)
+    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7, EVERYTHING)
     assert abs((sizes**2).mean() - 1) < 4 * np.sqrt(2 / len(sizes))
     assert sizes[0] < 1.25 * population.noise_level
 
@@ -74,13 +76,13 @@ def test_only_the_first_individuals_scan() -> None:
     few, same = population_of(alleles, max_scan_individuals=20), population_of(alleles[:20])
     assert few.scanned.shape == (7, 20)
     assert few.columns.n == 50
-    np.testing.assert_array_equal(few.scan(residual)[1], same.scan(residual[:20])[1])
+    np.testing.assert_array_equal(few.scan(residual, EVERYTHING)[1], same.scan(residual[:20], EVERYTHING)[1])
 
 
 def test_a_locus_that_does_not_vary_is_never_found() -> None:
     alleles = alleles_of(200, 12)
     alleles[:, 3], alleles[:, 8] = 0, 1
-    terms, _ = population_of(alleles, thresholds=(1e-6,)).scan(np.random.default_rng(1).standard_normal(200))
+    terms, _ = population_of(alleles, thresholds=(1e-6,)).scan(np.random.default_rng(1).standard_normal(200), EVERYTHING)
     assert not np.isin(terms, [4, 9]).any()
     assert len(terms) == 10 * 11 / 2
 
