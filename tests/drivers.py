@@ -20,7 +20,7 @@ RIDGE_STUDY: dict[str, Any] = {
     "experiments": {
         "scaling": {
             "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
-            "grid": [{"n_individuals": 200, "n_qtl": [10, 20], "replicates": 2}],
+            "grid": [{"n_individuals": 200, "n_qtl": [10, 20], "replicates": 1}],
             "models": {"ridge": None},
         }
     },

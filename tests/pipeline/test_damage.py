@@ -15,7 +15,7 @@ from pipeline import RunAll
 SCALING = RIDGE_STUDY["experiments"]["scaling"]
 MODELS: dict[str, Any] = {"ridge": None, "pairwise": None, "mlp": {"hidden_size": 4, "epochs": 1}}
 STUDY = RIDGE_STUDY | {"experiments": {"scaling": SCALING | {"models": MODELS, "figures": ["1b", "accessory_mlp"]}}}
-FIRST, SECOND = "store/scaling/qhaplo_10qtl_200n_rep1", "store/scaling/qhaplo_20qtl_200n_rep2"
+FIRST, SECOND = "store/scaling/qhaplo_10qtl_200n_rep1", "store/scaling/qhaplo_20qtl_200n_rep1"
 
 
 @pytest.fixture(scope="module")
