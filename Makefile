@@ -25,7 +25,7 @@ test: $(VENV)/test  ## set up and run lint, type checks and tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 $(VENV)/run: images/gpu.lock images/cuda.lock images/driver.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gpatlas needs Python 3.11 or newer; name one with make PYTHON=…")'

@@ -20,8 +20,19 @@ RIDGE_STUDY: dict[str, Any] = {
     "experiments": {
         "scaling": {
             "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
-            "grid": [{"n_individuals": 200, "n_qtl": [10, 20], "replicates": 2}],
+            "grid": [{"n_individuals": 200, "n_qtl": [10, 20], "replicates": 1}],
             "models": {"ridge": None},
+        }
+    },
+}
+# Of one fit, which takes seconds and tells of every epoch: work to be disturbed in.
+NETWORK_STUDY: dict[str, Any] = {
+    "protocol": "holdout",
+    "experiments": {
+        "scaling": {
+            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
+            "grid": [{"n_individuals": 2000, "n_qtl": 40, "replicates": 1}],
+            "models": {"mlp": {"hidden_size": 512, "epochs": 15, "patience": 15, "device": "cpu"}},
         }
     },
 }

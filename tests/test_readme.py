@@ -10,10 +10,11 @@ from pathlib import Path
 
 import docker
 import pytest
-from drivers import ENVIRONMENT, PROJECT, run
+from drivers import ENVIRONMENT, PROJECT
 from own_files import with_files
 
 from images import IMAGES
+from pipeline import Plan
 
 FLAGS = ("--network none", "--read-only", "--cap-drop ALL", "no-new-privileges")
 README = (PROJECT / "README.md").read_text()
@@ -78,7 +79,7 @@ def test_every_config_is_in_the_table() -> None:
 
 @pytest.mark.parametrize(("config", "scenarios", "stages"), CONFIGS)
 def test_the_table_counts_right(tmp_path: Path, config: str, scenarios: str, stages: str) -> None:
-    _, plan = run(with_files(PROJECT / config, tmp_path), tmp_path, task="Plan")
+    plan = next(Plan(config=with_files(PROJECT / config, tmp_path), results=tmp_path).lines())
     assert f"{Path(config).name}: {scenarios} scenarios, {stages} stages: 0 done" in plan
 
 

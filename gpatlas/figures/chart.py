@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.rows import Beside, as_measured, nothing_beside
 from gpatlas.figures.settings import DRAW_FURTHER
 from gpatlas.figures.words import listed
 from gpatlas.settings import nearest, resolve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Chart:
     """
 
     points: Callable[..., pd.DataFrame]
-    draw: Callable[[pd.DataFrame], Figure]
+    draw: "Callable[[pd.DataFrame], Figure]"
     sentence: Callable[[pd.DataFrame], str]
     by: tuple[str, ...]
     value: str

@@ -8,7 +8,6 @@ import pandas as pd
 
 from gpatlas.figures.effects import effects, found_pairs, strongest
 from gpatlas.figures.folds import MEASURES, TRAIT, model_differences
-from gpatlas.figures.prediction import PREDICTION, predictive, rows_of_prediction
 from gpatlas.figures.rows import Beside
 from gpatlas.figures.traits import scored, with_labels
 from gpatlas.figures.words import title_of
@@ -86,6 +85,8 @@ def _section(experiment: str, table: pd.DataFrame, beside: Beside) -> OwnSection
         names = ["label", "model", "protocol", *MEASURES, *ADJUSTED]
         verdict = "Intervals, differences and the model to pick need protocol cross_validation."
         return OwnSection(experiment, verdict, _table(plain.reindex(columns=names), f"{experiment}: r and R² of every model"))
+    from gpatlas.figures.prediction import PREDICTION, predictive, rows_of_prediction  # with matplotlib, half of a report's start
+
     points = predictive(table, experiment, (), beside("predictions"))
     rows, scores = scored(table, experiment, beside("predictions"))
     shown = rows_of_prediction(points)

@@ -128,7 +128,7 @@ def start_up(folder: Path, repeats: int) -> Iterator[dict[str, Any]]:
         runs = [stage(name, *command) for _ in range(repeats)]
         fastest = min(runs, key=lambda done: done.seconds)
         yield {"work": f"start-up of {name}", "ours_seconds": fastest.seconds, "peak_memory_mb": fastest.peak_memory_mb}
-    few, many = 1, 3 if repeats == 1 else 11
+    few, many = 1, 2 if repeats == 1 else 11
     times = [driven(folder, replicates) for replicates in (few, many)]
     yield {"work": "simulate or fit-ridge of next to nothing, by the driver", "ours_seconds": (times[1] - times[0]) / 2 / (many - few)}
 

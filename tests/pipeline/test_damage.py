@@ -1,7 +1,6 @@
 """A store that came to harm, run again: what is damaged is said and made again, and the tables are those of an undisturbed run."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from pipeline import RunAll
 SCALING = RIDGE_STUDY["experiments"]["scaling"]
 MODELS: dict[str, Any] = {"ridge": None, "pairwise": None, "mlp": {"hidden_size": 4, "epochs": 1}}
 STUDY = RIDGE_STUDY | {"experiments": {"scaling": SCALING | {"models": MODELS, "figures": ["1b", "accessory_mlp"]}}}
-FIRST, SECOND = "store/scaling/qhaplo_10qtl_200n_rep1", "store/scaling/qhaplo_20qtl_200n_rep2"
+FIRST, SECOND = "store/scaling/qhaplo_10qtl_200n_rep1", "store/scaling/qhaplo_20qtl_200n_rep1"
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +54,9 @@ def run_again(folder: Path, finished: Path) -> str:
     return output
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_whatever_was_damaged_is_made_again(study: Path, finished: Path, damage: Callable[[Path], None]) -> None:
-    """Each file's reader is to do again, so that even what keeps size and time is found."""
+@pytest.mark.parametrize("first", [0, 2, 4])
+def test_whatever_was_damaged_is_made_again(study: Path, finished: Path, first: int) -> None:
+    """Each file's reader is to do again, so that even what keeps size and time is found. In a run every file comes to another harm."""
     names = [
         f"{FIRST}/simulate-*/data.h5",
         f"{FIRST}/mlp-*/table.csv",
@@ -67,7 +66,7 @@ def test_whatever_was_damaged_is_made_again(study: Path, finished: Path, damage:
         "study/results.csv",
         "study/figures/figure_1b.png",
     ]
-    for name in names:
+    for damage, name in zip(DAMAGES[first:] + DAMAGES[:first], names, strict=True):
         damage(one(study, name))
     remove(study, f"{FIRST}/ridge-*", f"{SECOND}/ridge-*", "store/collected/study/results-*", "store/collected/study/report-*")
     output = run_again(study, finished)

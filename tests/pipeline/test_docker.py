@@ -19,8 +19,22 @@ import docker
 import pandas as pd
 import pytest
 from docker.models.containers import Container
-from drivers import ENVIRONMENT, LOCAL, PROJECT, RIDGE_STUDY, run, start, table, undisturbed_table, wait_for, write_study
+from drivers import (
+    ENVIRONMENT,
+    LOCAL,
+    NETWORK_STUDY,
+    PROJECT,
+    RIDGE_STUDY,
+    changed,
+    run,
+    start,
+    table,
+    undisturbed_table,
+    wait_for,
+    write_study,
+)
 
+from gpatlas.models.registry import MODELS
 from gpatlas.needs import Needs
 from gpatlas.stages import STAGES
 from images import IMAGES
@@ -28,6 +42,11 @@ from pipeline.docker_runner import LABEL, DockerRunner, container_options
 from pipeline.runners import Job, RunnerError
 
 IN_DOCKER = (*LOCAL, "--runner", "docker")
+ONE_SCENARIO = changed(RIDGE_STUDY, "experiments.scaling.grid.0.n_qtl", 10)
+QUICK: dict[str, Any] = {  # for every model, those of these values that its settings have
+    **{"hidden_size": 16, "epochs": 5, "lasso_epochs": 5, "n_trials": 2, "n_penalties": 20, "min_columns": 4, "max_columns": 16},
+    **{"max_trees": 20, "models": ["ridge", "egblup"]},
+}
 ImageId = Callable[[str], str]
 
 
@@ -38,8 +57,14 @@ def gpu_image(image: ImageId) -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The ridge study's table, from the local runner."""
-    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), RIDGE_STUDY)
+    """The table of the study of one scenario, from the local runner."""
+    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), ONE_SCENARIO)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_slow(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """That of the slow study, from the local runner."""
+    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), NETWORK_STUDY)
 
 
 @pytest.fixture
@@ -56,13 +81,7 @@ def ours(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Callable[[], l
 
 @pytest.fixture
 def slow_study(tmp_path: Path) -> Path:
-    """Enough work in one stage to be disturbed in."""
-    experiment = {
-        "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
-        "grid": [{"n_individuals": 2000, "n_qtl": 40, "replicates": 1}],
-        "models": {"mlp": {"hidden_size": 512, "epochs": 30, "patience": 30, "device": "cpu"}},
-    }
-    return write_study(tmp_path / "slow.yaml", {"protocol": "holdout", "experiments": {"scaling": experiment}})
+    return write_study(tmp_path / "slow.yaml", NETWORK_STUDY)
 
 
 def running(ours: Callable[[], list[Container]], command: str) -> Container | None:
@@ -73,16 +92,24 @@ def running(ours: Callable[[], list[Container]], command: str) -> Container | No
     return None
 
 
-def test_the_test_study_gives_the_same_tables(
+def test_every_model_gives_the_same_table(
     tmp_path: Path, engine: docker.DockerClient, gpu_image: str, ours: Callable[[], list[Container]]
 ) -> None:
-    config, results = PROJECT / "configs" / "test.yaml", tmp_path / "results"
+    models = {name: {key: value for key, value in QUICK.items() if key in model.settings.model_fields} for name, model in MODELS.items()}
+    experiment = {
+        "scenario": "rep{replicate}",
+        "simulation": {"rel_aa": [0, 1]},
+        "grid": [{"n_individuals": 200, "n_qtl": 10, "n_loci": 20}],
+        "models": {**models, "mlp": {**models["mlp"], "tune": True}},
+        "figures": ["1b", "4"],
+    }
+    config = write_study(tmp_path / "study.yaml", {"protocol": "holdout", "experiments": {"scaling": experiment}})
+    results = tmp_path / "results"
     code, output = run(config, results, *IN_DOCKER)
     assert code == 0, output
-    assert run(config, tmp_path / "local")[0] == 0
-    pd.testing.assert_frame_equal(table(results, "test"), table(tmp_path / "local", "test"), rtol=1e-4)
+    same_as_local(config, tmp_path)
     provenances = [json.loads(path.read_text()) for path in results.glob("store/*/*/*/provenance.json")]
-    assert len(provenances) == 49
+    assert len(provenances) == 1 + len(MODELS) + 4
     assert {provenance["image"] for provenance in provenances} == {gpu_image}
     assert all(provenance["peak_memory_mb"] < 1000 * memory_gb(provenance) for provenance in provenances)
     assert {path.stat().st_uid for path in results.rglob("*")} == {os.getuid()}
@@ -94,7 +121,7 @@ def memory_gb(provenance: dict[str, Any]) -> int:
 
 
 def test_a_stage_can_be_repeated_by_hand(tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]]) -> None:
-    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+    config, results = write_study(tmp_path / "study.yaml", ONE_SCENARIO), tmp_path / "results"
     assert run(config, results, *IN_DOCKER)[0] == 0
     (folder,) = (results / "store" / "scaling" / "qhaplo_10qtl_200n_rep1").glob("ridge-*")
     hand = tmp_path / "hand"
@@ -217,7 +244,7 @@ def test_lines_arrive_whole_and_in_order(tmp_path: Path, engine: docker.DockerCl
 
 
 def test_a_killed_driver_leaves_a_container_that_the_next_one_removes(
-    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], slow_study: Path
+    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], slow_study: Path, undisturbed_slow: pd.DataFrame
 ) -> None:
     driver = start(slow_study, tmp_path / "results", *IN_DOCKER)
     orphan = wait_for(lambda: running(ours, "fit-mlp"))
@@ -226,18 +253,23 @@ def test_a_killed_driver_leaves_a_container_that_the_next_one_removes(
     assert orphan.id in [container.id for container in ours()]
     code, output = run(slow_study, tmp_path / "results", *IN_DOCKER)
     assert code == 0, output
-    same_as_local(slow_study, tmp_path)
+    same_as(undisturbed_slow, slow_study, tmp_path)
 
 
 def same_as_local(study: Path, tmp_path: Path) -> None:
     assert run(study, tmp_path / "local")[0] == 0
-    pd.testing.assert_frame_equal(table(tmp_path / "results", study.stem), table(tmp_path / "local", study.stem), rtol=1e-4)
+    same_as(table(tmp_path / "local", study.stem), study, tmp_path)
+
+
+def same_as(expected: pd.DataFrame, study: Path, tmp_path: Path) -> None:
+    """The study's results are these, and nothing is left beside them."""
+    pd.testing.assert_frame_equal(table(tmp_path / "results", study.stem), expected, rtol=1e-4)
     assert not list((tmp_path / "results").glob("store/*/*/*.part")) + list((tmp_path / "results").glob("store/*/*/*.failed"))
 
 
 @pytest.mark.parametrize("how", ["killed", "removed"])
 def test_a_container_that_is_lost_is_run_again(
-    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], slow_study: Path, how: str
+    tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], slow_study: Path, undisturbed_slow: pd.DataFrame, how: str
 ) -> None:
     driver = start(slow_study, tmp_path / "results", *IN_DOCKER)
     container = wait_for(lambda: running(ours, "fit-mlp"))
@@ -245,7 +277,7 @@ def test_a_container_that_is_lost_is_run_again(
     output, _ = driver.communicate(timeout=240)
     assert driver.returncode == 0, output
     assert "mlp: was killed by signal 9" in output or "removed from outside" in output
-    same_as_local(slow_study, tmp_path)
+    same_as(undisturbed_slow, slow_study, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -277,13 +309,13 @@ def test_a_fit_that_cannot_have_its_memory_says_so_before_it_starts(tmp_path: Pa
     experiment = {
         "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
         "grid": [{"n_individuals": 60, "n_qtl": 10, "replicates": 1}],
-        "models": {"mlp": {"hidden_size": 8192, "epochs": 1, "device": "cpu"}},
+        "models": {"mlp": {"hidden_size": 4096, "epochs": 1, "device": "cpu"}},
     }
     study = {"protocol": "holdout", "runner": "docker", "memory_gb": 1, "experiments": {"scaling": experiment}}
     config = write_study(tmp_path / "study.yaml", study)
     code, output = run(config, tmp_path / "results")
     assert code == 1
-    assert "fit-mlp of 60 individuals and 10 loci needs 2.6 GB of memory; there are 1.0 GB" in output
+    assert "fit-mlp of 60 individuals and 10 loci needs 1.2 GB of memory; there are 1.0 GB" in output
     write_study(config, {**study, "memory_gb": 0})
     code, output = run(config, tmp_path / "results")
     assert code == 0, output
@@ -320,7 +352,7 @@ def test_a_disk_without_a_byte_left_is_a_few_lines(tmp_path: Path, gpu_image: st
 def test_a_full_disk_is_named_and_a_rerun_ends_right(
     tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], small_disk: Path
 ) -> None:
-    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 20000, "n_qtl": 10, "replicates": 2}]}
+    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 20000, "n_qtl": 10, "replicates": 1}]}
     config = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "experiments": {"scaling": experiment}})
     code, output = run(config, small_disk, *IN_DOCKER)
     assert code == 1
@@ -334,7 +366,7 @@ def test_a_full_disk_is_named_and_a_rerun_ends_right(
 
 
 def test_an_image_removed_in_between_is_named(
-    tmp_path: Path, engine: docker.DockerClient, gpu_image: str, ours: Callable[[], list[Container]]
+    tmp_path: Path, engine: docker.DockerClient, gpu_image: str, ours: Callable[[], list[Container]], undisturbed: pd.DataFrame
 ) -> None:
     """On a copy of the project with other sources, so on an image of its own."""
     project = tmp_path / "project"
@@ -347,7 +379,7 @@ def test_an_image_removed_in_between_is_named(
     ask = ["-c", "from images import IMAGES; print(IMAGES['gpu'].tag)"]
     tag = subprocess.run([sys.executable, *ask], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
     assert tag != IMAGES["gpu"].tag
-    config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
+    config = write_study(tmp_path / "study.yaml", ONE_SCENARIO)
     code, output = run(config, tmp_path / "results", *IN_DOCKER, project=project)
     assert (code, output) == (1, f"image {tag} is not there: build it with: python -m images build gpu\n")
     engine.images.get(gpu_image).tag(tag)
@@ -363,7 +395,7 @@ def test_an_image_removed_in_between_is_named(
         assert code == 0, output
     finally:
         engine.images.remove(tag)
-    same_as_local(config, tmp_path)
+    same_as(undisturbed, config, tmp_path)
 
 
 def test_no_engine_is_said_before_any_work(tmp_path: Path) -> None:
@@ -395,8 +427,9 @@ def test_the_command_to_repeat_names_the_image() -> None:
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_colons_and_commas_in_folders_and_roots_own_umask(tmp_path: Path, gpu_image: str, umask: int) -> None:
     """Stages run, and their command repeats them; what a run with umask 077 left serves one with 022."""
-    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "scenario": "q{n_qtl}+{n_individuals}_{replicate}"}
-    config = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "experiments": {"scaling": experiment}})
+    config = write_study(
+        tmp_path / "study.yaml", changed(ONE_SCENARIO, "experiments.scaling.scenario", "q{n_qtl}+{n_individuals}_{replicate}")
+    )
     results = tmp_path / "a: b,c" / "results"
     code, output = run(config, results, *IN_DOCKER, umask=umask)
     assert code == 0, output
@@ -419,7 +452,7 @@ def test_colons_and_commas_in_folders_and_roots_own_umask(tmp_path: Path, gpu_im
 @pytest.mark.skipif(os.getuid() != 0, reason="is about root's own folder")
 def test_results_below_roots_home(gpu_image: str) -> None:
     with tempfile.TemporaryDirectory(dir="/root") as folder:
-        code, output = run(write_study(Path(folder) / "study.yaml", RIDGE_STUDY), Path(folder) / "results", *IN_DOCKER)
+        code, output = run(write_study(Path(folder) / "study.yaml", ONE_SCENARIO), Path(folder) / "results", *IN_DOCKER)
         assert code == 0, output
 
 

@@ -1,6 +1,7 @@
 """gpatlas.models.scale: a trait's mean and unit are nothing to any model, and the study's simulated traits stay as they are."""
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ GENOTYPES = Genotypes.of(np.array([[0], [1], [1], [0]], dtype=np.uint8))
 QUICK: dict[str, dict[str, Any]] = {
     "linear_sgd": {"epochs": 20},
     "mlp": {"epochs": 20, "hidden_size": 32},
+    "network": {"epochs": 20},
+    "boosting": {"max_trees": 30},
+    "stack": {"models": ("ridge", "linear_sgd")},
     "pruned": {"epochs": 5, "hidden_size": 8, "n_trials": 1, "lasso_epochs": 20, "min_importance": 0.0, "min_columns": 4, "max_columns": 8},
 }
 UNITS = {"centimetres": (170.0, 10.0), "tonnes": (0.0, 0.01), "days": (-2000.0, 30.0)}
@@ -39,6 +43,12 @@ def in_unit(population: Population, mean: float, factor: float) -> Population:
 def table(model: str, population: Population, protocol: str) -> pd.DataFrame:
     settings = build(MODELS[model].settings, {"protocol": protocol, "threads": 1, **QUICK.get(model, {})})
     return pd.DataFrame(evaluate(MODELS[model], settings, population, QUIET).rows)
+
+
+@cache
+def plain_table(model: str, protocol: str) -> pd.DataFrame:
+    """Of the population in the simulators' unit."""
+    return table(model, simulated(), protocol)
 
 
 def as_they_are(*chosen: bool) -> Any:
@@ -73,8 +83,7 @@ def test_back_by_hand() -> None:
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_unit_of_a_trait_changes_no_r(model: str, unit: str) -> None:
-    population = simulated()
-    plain, other = (table(model, one, "holdout") for one in (population, in_unit(population, *UNITS[unit])))
+    plain, other = plain_table(model, "holdout"), table(model, in_unit(simulated(), *UNITS[unit]), "holdout")
     np.testing.assert_allclose(other["pearson_r"], plain["pearson_r"], atol=1e-5)
     mean, factor = UNITS[unit]
     np.testing.assert_allclose(other["prediction_mean"], mean + factor * plain["prediction_mean"], rtol=1e-3, atol=1e-2 * abs(factor))
@@ -85,8 +94,7 @@ def test_the_unit_of_a_trait_changes_no_r(model: str, unit: str) -> None:
 @pytest.mark.parametrize("model", ["linear_sgd", "mlp"])
 def test_under_protocol_paper_a_unit_does_no_harm(model: str, unit: str) -> None:
     """Traits in the unit of the simulators are as they are, others are scaled: near, not equal."""
-    population = simulated()
-    plain, other = (table(model, one, "paper") for one in (population, in_unit(population, *UNITS[unit])))
+    plain, other = plain_table(model, "paper"), table(model, in_unit(simulated(), *UNITS[unit]), "paper")
     assert plain["pearson_r"].iloc[0] > 0.97
     np.testing.assert_allclose(other["pearson_r"], plain["pearson_r"], atol=0.08)
 
