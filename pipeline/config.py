@@ -24,6 +24,7 @@ from pipeline.data_spec import DataSpec, given
 from pipeline.faults import ConfigError, Faults, fault_of_name, faults_of_numbers
 from pipeline.figures import check_fits, chosen_figures
 from pipeline.grid import MOST_STAGES, Experiment, Scenario, expand_scenarios, too_many
+from pipeline.measured import measured_scenarios
 from pipeline.models import FittedBlock, Folds
 from pipeline.own import OwnExperiment, OwnScenario, expand_own
 from pipeline.slurm_options import SlurmOptions
@@ -34,7 +35,6 @@ SIMULATORS: dict[Simulator, Stage] = {
     "alphasimr": SIMULATE_ALPHASIMR,
     "import": STAGES["import-alphasimr"],
 }
-SIMULATE_TRAITS = STAGES["simulate-traits"].name
 NotNegative = Annotated[Int, Field(ge=0)]
 MERGE = "tag:yaml.org,2002:merge"
 COLLECTED = "collected"  # the store's folder for what belongs to all experiments
@@ -102,9 +102,9 @@ class Config:
         """How the population's dataset file is made."""
         if isinstance(population, OwnScenario):
             return population.data
+        if population.genotypes is not None:
+            return population.from_genotypes(population.genotypes)
         settings = given(self._settings(population))
-        if (genotypes := population.genotypes) is not None:
-            return DataSpec(SIMULATE_TRAITS, settings, (), {}, population.size, genotypes.name, genotypes.data)
         if not self.source:
             return DataSpec(self.stage.name, settings, (), {}, population.size)
         return DataSpec(self.stage.name, settings, (str(self.source),), {"files": str(self.fingerprint(population))}, population.size)
@@ -142,7 +142,8 @@ class _Found:
             published = [columns for population in own for columns in population.published_columns()] if own else None
             self.own += own
         else:
-            populations = scenarios = expand_scenarios(name, experiment, shared, folder, faults)
+            scenarios = expand_scenarios(name, experiment, shared, folder, faults)
+            populations = scenarios = [*scenarios, *measured_scenarios(name, experiment, scenarios, faults)]
             self.scenarios += scenarios
         kind: Populations = "imported" if isinstance(experiment, OwnExperiment) else "simulated"
         protocols = {settings.protocol for population in populations for _, settings in population.models} or {shared["protocol"]}
@@ -264,7 +265,7 @@ def _experiment(name: Any, block: Any, faults: Faults) -> Experiment | OwnExperi
     if fault:
         faults.add(where, fault)
     if not isinstance(block, dict):
-        keys = ", ".join(("data, or scenario, genotypes, plan, simulation, grid", *FittedBlock.model_fields))
+        keys = ", ".join(("data, or scenario, genotypes, plan, measured, simulation, grid", *FittedBlock.model_fields))
         faults.add(where, f"must be a mapping with the keys {keys}, got {block!r}")
     if fault or not isinstance(block, dict):
         return None

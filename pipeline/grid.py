@@ -11,18 +11,21 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gpatlas.data.settings import SimulateSettings, SimulateTraitsSettings, dataset_bytes, n_qtl_for
+from gpatlas.data.settings import SUBSAMPLE, SimulateSettings, SimulateTraitsSettings, SubsampleSettings, dataset_bytes, n_qtl_for
 from gpatlas.figures.settings import PlanTarget
 from gpatlas.models.settings import FitSettings
 from gpatlas.settings import Settings, Size, nearest
+from gpatlas.stages import STAGES
+from pipeline.data_spec import DataSpec, given
 from pipeline.faults import Faults, fault_of_name
 from pipeline.models import FittedBlock, chosen_models, combined
-from pipeline.own import OwnScenario, genotyped
+from pipeline.own import OwnScenario, bytes_but_names, genotyped
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
 LARGEST = {"n_individuals": 10**9, "n_loci": 10**9, "n_qtl": 10**9, "n_traits": 10_000}
 MOST_STAGES = 50_000  # of a run: its driver takes about half a GB for so many
 OF_GRIDS = {"qtl_pairs_per_individual", "replicates"}
+SIMULATE_TRAITS = STAGES["simulate-traits"].name
 Simulation = SimulateSettings | SimulateTraitsSettings
 
 
@@ -30,7 +33,7 @@ class Experiment(FittedBlock):
     """A block of the config: populations, what is fitted to them, and the figures of them. `scenario`: a format for their names.
 
     `genotypes`: a user's own population, on which the traits are simulated; left out, genomes are simulated too. `plan`: what the
-    figure of that name asks for.
+    figure of that name asks for; `measured`: traits of `genotypes` that it draws as they were measured, beside the simulated ones.
     """
 
     usual_protocol = "paper"
@@ -38,6 +41,7 @@ class Experiment(FittedBlock):
     scenario: str
     genotypes: Any = None
     plan: Any = None
+    measured: Any = None
     simulation: dict[str, Any] = {}
     grid: Annotated[list[dict[str, Any]], Field(min_length=1)]
 
@@ -45,23 +49,31 @@ class Experiment(FittedBlock):
 @dataclass(frozen=True)
 class Scenario:
     """One population: where its data come from and what to fit to it. `genotypes`: the population that has them, where they are not
-    simulated; `target`: what a plan of it asks for."""
+    simulated, and from which it is drawn where nothing is; `target`: what a plan of it asks for."""
 
     experiment: str
     name: str
     replicate: int
-    simulation: Simulation
+    simulation: Simulation | SubsampleSettings
     models: tuple[tuple[str, FitSettings], ...]
     genotypes: OwnScenario | None = None
     target: PlanTarget | None = None
 
     def sizes(self) -> str:
         """Individuals, loci and QTL, for a person."""
-        return f"{self.size.n_individuals} {self.size.n_loci} {self.simulation.n_qtl}"
+        n_qtl = "-" if isinstance(self.simulation, SubsampleSettings) else self.simulation.n_qtl
+        return f"{self.size.n_individuals} {self.size.n_loci} {n_qtl}"
 
     def dataset_bytes(self) -> int:
         """Size on disk of its dataset file; where genotypes are a user's own, at most and but for names."""
+        if isinstance(self.simulation, SubsampleSettings):
+            return bytes_but_names(self.size)
         return dataset_bytes(self.simulation, self.size)
+
+    def from_genotypes(self, genotypes: OwnScenario) -> DataSpec:
+        """How its dataset file is made of the population that has its genotypes."""
+        stage = SUBSAMPLE if isinstance(self.simulation, SubsampleSettings) else SIMULATE_TRAITS
+        return DataSpec(stage, given(self.simulation), (), {}, self.size, genotypes.name, genotypes.data)
 
     def fits(self) -> Iterator[tuple[str, Settings, str, Mapping[str, Settings]]]:
         """(model, its settings, '': all traits are fitted together, the settings of the fits that it combines) of every fit."""
@@ -71,7 +83,7 @@ class Scenario:
     def size(self) -> Size:
         """With the traits of all trait groups together; at most, where genotypes are a user's own."""
         simulation = self.simulation
-        n_traits = sum(size for _, size in simulation.trait_groups())
+        n_traits = 1 if isinstance(simulation, SubsampleSettings) else sum(size for _, size in simulation.trait_groups())
         if isinstance(simulation, SimulateSettings):
             return Size(simulation.n_individuals, simulation.n_loci, n_traits, simulation.bits)
         there = self.genotypes.size if self.genotypes else Size()
@@ -148,7 +160,7 @@ def _label(template: str, simulation: Simulation, replicate: int, scenarios: Map
     return label, f"two scenarios are named {label!r}, that of {one} and that of {other}; {lack}"
 
 
-def _values_of(simulation: Simulation, replicate: int) -> dict[str, Any]:
+def _values_of(simulation: Simulation | SubsampleSettings, replicate: int) -> dict[str, Any]:
     """What a name may tell of a scenario."""
     return {**simulation.model_dump(), "n_individuals": simulation.n_individuals or "all", "replicate": replicate}
 

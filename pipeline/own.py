@@ -78,17 +78,22 @@ class OwnScenario:
 
     def dataset_bytes(self) -> int:
         """Size on disk of its dataset file, at most and but for names."""
-        return self.size.n_individuals * (self.size.n_loci * self.size.bits // 8 + 8 * self.size.n_traits)
+        return bytes_but_names(self.size)
 
     def fits(self) -> Iterator[tuple[str, Settings, str, Mapping[str, Settings]]]:
         """(model, its settings, a name for the traits, the settings of the fits that it combines) of every fit."""
-        names = _folders(self.trait_sets)
+        names = folders_of(self.trait_sets)
         for traits, name in zip(self.trait_sets, names, strict=True):
             models = {model: settings.model_copy(update={"traits": traits}) for model, settings in self.models}
             yield from ((model, settings, name, combined(settings, models)) for model, settings in models.items())
 
 
-def _folders(trait_sets: TraitSets) -> list[str]:
+def bytes_but_names(size: Size) -> int:
+    """Of the dataset file of a population without truth."""
+    return size.n_individuals * (size.n_loci * size.bits // 8 + 8 * size.n_traits)
+
+
+def folders_of(trait_sets: TraitSets) -> list[str]:
     """A name for each set of traits that can be a folder's, and is no other's."""
     names: list[str] = []
     for number, traits in enumerate(trait_sets, 1):

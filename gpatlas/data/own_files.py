@@ -52,6 +52,12 @@ def phenotyped(path: Path, id_column: str | None, group_column: str | None) -> t
     return len(table.people), groups
 
 
+def n_measured(path: Path, id_column: str | None, trait: str) -> int:
+    """How many individuals of a table of phenotypes have a value of the trait."""
+    values = IndividualTable.read(path, id_column, [trait]).values[trait]
+    return sum(value not in MISSING_VALUES for value in values)
+
+
 def _lines(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for _ in file)

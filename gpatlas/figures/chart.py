@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gpatlas.figures.registry import FIGURES
-from gpatlas.figures.rows import Beside, nothing_beside
+from gpatlas.figures.rows import Beside, as_measured, nothing_beside
 from gpatlas.figures.settings import DRAW_FURTHER
 from gpatlas.figures.words import listed
 from gpatlas.settings import nearest, resolve
@@ -67,4 +67,6 @@ def points_of(
     chart, entry = chart_of(figure), FIGURES[figure]
     if further_models and not entry.further_models:
         raise ValueError(f"figure {figure!r} draws no further models; those that do: {listed(DRAW_FURTHER)}")
+    if entry.populations == "simulated" and not entry.measured:
+        table = table[~as_measured(table)]
     return chart.points(table, experiment or entry.experiment, further_models, *map(beside, entry.beside))

@@ -1,13 +1,13 @@
-"""The figure `plan`: accuracy of every model by number of individuals, and from which number on one beats ridge regression.
+"""The figure `plan`: accuracy of every model by number of individuals, and from which number on one beats the additive models.
 
-A panel per architecture: population, QTL, heritability and V_A/V_G. For each, the number of individuals from which on the best model
-that is not additive has so much more r than ridge regression in such a share of the replicates as the experiment's `plan` asks for: of
-all such models, the one that gets there with the fewest. Ceilings as in `gpatlas.figures.scaling`; the expectation of a linear model is
-that of `gpatlas.figures.enough.expected_r`.
+A panel per architecture: population, QTL, heritability and V_A/V_G; and one per trait as it was measured, of random subsamples. For each,
+the number of individuals from which on the best model that is not additive has so much more r than the best additive one (ridge regression
+where there is no other, see `gpatlas.figures.answers`) in such a share of the replicates as the experiment's `plan` asks for: of all such
+models, the one that gets there with the fewest. Ceilings as in `gpatlas.figures.scaling`; the expectation of a linear model is that of
+`gpatlas.figures.enough.expected_r`. A trait as measured has neither, for its heritability is not known.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from gpatlas.figures.answers import TARGET, Answer, answers, best_of, compared_with, numbers_of, rows_of_answers
 from gpatlas.figures.chart import Chart
-from gpatlas.figures.enough import Enough, enough, expected_r
+from gpatlas.figures.enough import expected_r
 from gpatlas.figures.layout import (
     CEILING,
     DASHED,
@@ -35,39 +36,19 @@ from gpatlas.figures.layout import (
 )
 from gpatlas.figures.linkage import population_title
 from gpatlas.figures.registry import ADDITIVE
-from gpatlas.figures.rows import linear_share, paired, rows_of, with_share
+from gpatlas.figures.rows import as_measured, linear_share, rows_of
 from gpatlas.figures.settings import PlanTarget
-from gpatlas.figures.words import as_r, by_registry, name_in_text, title_of, written
+from gpatlas.figures.words import as_r, by_registry, name_in_text, shortened, title_of, written
 from gpatlas.models.settings import split_sizes
 
-TARGET = [f"plan_{name}" for name in PlanTarget.model_fields]
 ALIKE = ["population", "n_loci", "n_qtl", "n_pairs", "h2", "rel_aa"]  # within whose values populations differ by size and replicate alone
 ADDITIVE_SHARE = 0.99  # of V_G that is linear, from which on a trait counts as additive
 EXPECTED = "expectation: linear model"
+MEASURED = ", as measured"
+OVERLAP = "as measured: random subsamples, which overlap: their intervals are too narrow"
+LONGEST = 30  # letters of a trait's name in a title
 STRIP = 0.2  # below 0, where the number stands, in parts of the axis above
 BESIDE: dict[str, Any] = {"fontsize": 9.5, "ha": "center", "va": "center", "linespacing": 1.3, "zorder": 5}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Of one architecture, which is called `label`: the `model` that takes the fewest individuals, and how many.
-
-    `share`: of the replicates that gain enough with `most` individuals, by the best model there.
-    """
-
-    label: str
-    model: str
-    enough: Enough
-    target: PlanTarget
-    fewest: int
-    most: int
-    gain: float
-    share: float
-
-    @property
-    def found(self) -> bool:
-        """Whether the number lies within those that were tried."""
-        return self.enough.n <= self.most
 
 
 def accuracy_by_size(table: pd.DataFrame, experiment: str, further_models: Sequence[str]) -> pd.DataFrame:
@@ -81,19 +62,20 @@ def accuracy_by_size(table: pd.DataFrame, experiment: str, further_models: Seque
         "m_e": np.nan,
         **dict(zip(TARGET, PlanTarget().model_dump().values(), strict=True)),
     }
-    table = table.assign(**{name: value for name, value in defaults.items() if name not in table})
+    table = table.assign(**{name: value for name, value in defaults.items() if name not in table}).reset_index(drop=True)
     table = table.assign(**{name: table[name].fillna(defaults[name]) for name in ("population", *TARGET)})
-    rows = with_share(rows_of(table, experiment, ["n_loci", "n_qtl", "h2", "v_a_over_v_g"]))
+    simulated = rows_of(table[~as_measured(table)], experiment, ["n_loci", "n_qtl", "h2", "v_a_over_v_g"])
+    rows = rows_of(table, experiment, ["n_loci"])
     if set(rows["model"]) <= set(ADDITIVE) or "ridge" not in set(rows["model"]):
         raise ValueError(f"experiment {experiment!r} needs ridge regression and a model that is not additive")
-    linear_h2 = linear_share(rows).astype(float) * rows["h2"]
+    linear_h2 = (linear_share(simulated).astype(float) * simulated["h2"]).reindex(rows.index)
     m_e = rows["m_e"].fillna(rows["n_loci"].where(rows["population"] == "unlinked")).astype(float)  # unlinked loci are segments each
     return rows.assign(
         value=rows["pearson_r"],
         level=rows["model"].map(title_of),
         linear_h2=linear_h2,
         expected=expected_r(_n_train(rows), linear_h2, m_e),
-        label=_labels(rows),
+        label=_labels(simulated).reindex(rows.index).fillna(rows.get("trait_name", "") + MEASURED),
     )
 
 
@@ -119,40 +101,13 @@ def _labels(rows: pd.DataFrame) -> "pd.Series[str]":
     return pd.Series([", ".join(filter(None, parts)) for parts in zip(*known, strict=True)], rows.index)
 
 
-def answers(points: pd.DataFrame) -> list[Answer]:
-    """One per architecture, in the order of the points."""
-    return [_answer(str(label), rows) for label, rows in points.groupby("label", sort=False)]
-
-
-def _answer(label: str, rows: pd.DataFrame) -> Answer:
-    target = PlanTarget(**{name: float(rows[f"plan_{name}"].iloc[0]) for name in PlanTarget.model_fields})
-    others = [model for model in by_registry(rows["model"].unique()) if model not in ADDITIVE]
-    gains = {model: _gains(rows, model) for model in others}
-    numbers = {model: enough(gains[model], target.gain, target.power) for model in others}
-    sizes = rows["n_individuals"]
-    largest = {model: table[sizes.max()].dropna() for model, table in gains.items() if sizes.max() in table}
-    best = max(largest, key=lambda model: largest[model].mean())
-    model = min(others, key=lambda model: numbers[model].n)
-    if numbers[model].n > sizes.max():
-        model = best
-    share = float((largest[best] >= target.gain).mean())
-    return Answer(label, model, numbers[model], target, int(sizes.min()), int(sizes.max()), float(largest[best].mean()), share)
-
-
-def _gains(rows: pd.DataFrame, model: str) -> pd.DataFrame:
-    """r of the model less that of ridge regression: a row per replicate (and trait), a column per number of individuals."""
-    pairs = paired(rows, model, "ridge", how="inner")
-    gains = pairs.assign(gain=pairs["pearson_r"] - pairs["pearson_r_other"])
-    return gains.pivot_table(index=["replicate", "trait"], columns="n_individuals", values="gain")
-
-
 def draw_plan(points: pd.DataFrame) -> Figure:
     """A panel per architecture: means with bands from the lowest to the highest, the number of individuals marked with its interval."""
     found = answers(points)
     looks = looks_of({title_of(model): title_of(model) for model in by_registry(points["model"].unique())})
     target = found[0].target
-    heading = f"Individuals it takes to gain {target.gain:g} in r over ridge regression"
-    titles = [answer.label.replace("V_A/V_G", "$V_A/V_G$") for answer in found]
+    heading = f"Individuals it takes to gain {target.gain:g} in r over {compared_with(points)}"
+    titles = [_title(answer.label) for answer in found]
     figure, (shown,) = panels(titles, heading, [("Individuals", R_LABEL)], size=(4.0, 3.7), most=3, beside=2.4)
     log_axis(shown[0], points["n_individuals"], [])
     for axes in shown[1:]:
@@ -170,8 +125,15 @@ def draw_plan(points: pd.DataFrame) -> Figure:
     legend(figure, [*marks, *((label, Line2D([], [], **style)) for label, style in lines.items())], "Model", below=False)
     figure.legends[0].set_alignment("left")
     rule = f"number: from here on the model named gains {target.gain:g} in {target.power:.0%} of replicates, shaded: 95% interval"
-    theory = "expectation: Daetwyler et al. 2010"
-    return finish(figure, points, ["label", "n_individuals"], "lines: means, bands: lowest to highest", rule, theory)
+    notes = [*best_of(points), "expectation: Daetwyler et al. 2010", *([OVERLAP] if as_measured(points).any() else [])]
+    return finish(figure, points, ["label", "n_individuals"], "lines: means, bands: lowest to highest", rule, *notes)
+
+
+def _title(label: str) -> str:
+    """Of a panel; a name may hold what is mathematics to matplotlib."""
+    if label.endswith(MEASURED):
+        return shortened(label.removesuffix(MEASURED), LONGEST).replace("$", r"\$") + MEASURED
+    return label.replace("V_A/V_G", "$V_A/V_G$")
 
 
 def _bands(axes: Axes, points: pd.DataFrame, looks: dict[Any, Look]) -> None:
@@ -185,12 +147,13 @@ def _bands(axes: Axes, points: pd.DataFrame, looks: dict[Any, Look]) -> None:
 
 
 def _lines(axes: Axes, points: pd.DataFrame) -> None:
-    """Ceilings and expectation, from the means of the populations."""
+    """Ceilings and expectation, from the means of the populations, where they are known."""
     lines = points.assign(any_model=points["h2"] ** 0.5, linear_model=points["linear_h2"] ** 0.5)
     means = lines.groupby("n_individuals")[["any_model", "linear_model", "expected"]].mean()
     styles = {"ceiling: any model": CEILING, "ceiling: linear model": LINEAR_CEILING, EXPECTED: {**DASHED, "linewidth": 1.4, "zorder": 2.6}}
     for (label, style), name in zip(styles.items(), means, strict=True):
-        axes.plot(means.index, means[name], label=label, **style)
+        if means[name].notna().any():
+            axes.plot(means.index, means[name], label=label, **style)
 
 
 def _number(axes: Axes, answer: Answer) -> None:
@@ -210,26 +173,13 @@ def _number(axes: Axes, answer: Answer) -> None:
     axes.text(place, height, text, transform=axes.transAxes, color=INK, **BESIDE)
 
 
-def rounded(n: float) -> str:
-    """A number of individuals to two digits, as it is no better known."""
-    return f"{float(f'{n:.2g}'):,.0f}"
-
-
-def numbers_of(answer: Answer) -> str:
-    """'640 (410 to 900)', within the numbers that were tried: '<100 (<100 to >3,200)'."""
-
-    def one(n: float) -> str:
-        return f"<{answer.fewest:,}" if n < answer.fewest else f">{answer.most:,}" if n > answer.most else rounded(n)
-
-    return f"{one(answer.enough.n)} ({one(answer.enough.low)} to {one(answer.enough.high)})"
-
-
 def say_plan(points: pd.DataFrame) -> str:
-    """The number for every architecture, and how far ridge regression is from what is expected of it where all is additive."""
+    """The number for every architecture and trait, and how far ridge regression is from what is expected of it where all is additive."""
     found = answers(points)
     target, parts = found[0].target, [f"{_said(answer)} for {answer.label}" for answer in found]
-    takes = f"Individuals it takes to gain {target.gain:g} in r over ridge regression in {target.power:.0%} of replicates"
-    said = f"{takes}, with 95% intervals: {'; '.join(parts)}."
+    takes = f"Individuals it takes to gain {target.gain:g} in r over {compared_with(points)} in {target.power:.0%} of replicates"
+    notes = [*best_of(points), *([OVERLAP] if as_measured(points).any() else [])]
+    said = " ".join([f"{takes}, with 95% intervals: {'; '.join(parts)}.", *(f"{note[0].upper()}{note[1:]}." for note in notes)])
     ridge = points[(points["model"] == "ridge") & (points["linear_h2"] >= ADDITIVE_SHARE * points["h2"]) & points["expected"].notna()]
     if len(ridge):
         means = ridge.groupby(["label", "n_individuals"])[["value", "expected"]].mean()
@@ -243,22 +193,6 @@ def _said(answer: Answer) -> str:
     if answer.found:
         return f"{numbers_of(answer)} by {name_in_text(answer.model)}"
     return f"more than {answer.most:,}, if any do ({name_in_text(answer.model)} gains {written(answer.gain, '+.3f')} there)"
-
-
-def rows_of_answers(points: pd.DataFrame) -> pd.DataFrame:
-    """A row per architecture."""
-    rows = [
-        {
-            "architecture": answer.label,
-            "model": title_of(answer.model),
-            "enough": numbers_of(answer),
-            "most": answer.most,
-            "gain": answer.gain,
-            "gaining": answer.share,
-        }
-        for answer in answers(points)
-    ]
-    return pd.DataFrame(rows)
 
 
 BY = ("label", "level", "n_individuals")

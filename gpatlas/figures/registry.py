@@ -28,6 +28,8 @@ class FigureEntry:
     be drawn, `any_of`: groups, one of each at least. `further_models`: whether it draws others beside them. `populations`: what it can
     draw; 'simulated' ones alone have truth, 'imported' ones alone named loci and published values. `protocol`: the one that it needs.
     `beside`: tables collected with the results that its points are made of. `published`: columns of what is published of a trait.
+    `measured`: whether it draws traits as measured beside those simulated on the same genotypes; others of simulated populations leave
+    them out.
     """
 
     name: str
@@ -41,6 +43,7 @@ class FigureEntry:
     protocol: str | None = None
     beside: tuple[str, ...] = ()
     published: tuple[str, ...] = ()
+    measured: bool = False
 
     def fault(
         self,
@@ -157,11 +160,12 @@ FIGURES: dict[str, FigureEntry] = {
         ),
         FigureEntry(
             "plan",
-            "Plan: how many individuals it takes to beat ridge regression",
+            "Plan: how many individuals it takes to beat an additive model",
             "plan",
             ("ridge",),
             "gpatlas.figures.planning:PLANNED",
             any_of=GAIN_OF[1:],
+            measured=True,
         ),
         FigureEntry(
             "prediction",

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from gpatlas.data.settings import SUBSAMPLE
 from gpatlas.figures.words import listed
 from gpatlas.settings import beside
 
@@ -84,6 +85,11 @@ def rows_of(table: pd.DataFrame, experiment: str, columns: Sequence[str], models
         first = ", ".join(f"{name} {rows[repeated].iloc[0][name]}" for name in [*POPULATION, "model"])
         raise ValueError(f"{repeated.sum()} rows of experiment {experiment!r} repeat another one, the first is {first}")
     return rows
+
+
+def as_measured(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows are of traits as measured of individuals drawn from a user's own population: they have no truth."""
+    return table["simulator"] == SUBSAMPLE if "simulator" in table else pd.Series(False, table.index)
 
 
 def models_beside(models: Iterable[str], further_models: Sequence[str], other: str | None = None) -> list[str]:

@@ -24,7 +24,7 @@ FurtherModels = Annotated[tuple[str, ...], AfterValidator(_known)]
 
 
 class PlanTarget(Settings):
-    """What a plan asks for: that the best model that is not additive has more r than ridge regression."""
+    """What a plan asks for: that the best model that is not additive has more r than the best additive one, often ridge regression."""
 
     gain: Float = Field(0.02, description="so much more", gt=0, lt=1)
     power: Float = Field(0.8, description="in this share of the replicates", gt=0, lt=1)

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.figures.registry import FIGURES
-from gpatlas.figures.rows import ALWAYS, POSITIVE, Beside, read_beside, read_table
+from gpatlas.figures.rows import ALWAYS, POSITIVE, Beside, as_measured, read_beside, read_table
 from gpatlas.figures.words import listed
 from gpatlas.progress import Progress
 from gpatlas.report.own import imports, own_sections, without_truth
@@ -110,7 +110,8 @@ def _figure(figure: FigureFile, table: pd.DataFrame, beside: Beside) -> dict[str
 
 
 def _models(table: pd.DataFrame) -> pd.DataFrame:
-    groups = table.groupby(["experiment", "model", "rel_aa"], dropna=False, sort=False)
+    measured = ["trait_name"] if as_measured(table).any() else []
+    groups = table.groupby(["experiment", "model", *measured, "rel_aa"], dropna=False, sort=False)
     aggregated = groups.agg(
         share=("v_a_over_v_g", "mean"),
         mean=("pearson_r", "mean"),

@@ -37,6 +37,7 @@ HEADS: dict[str, tuple[str, str]] = {
     "longest": ("longest, seconds", SECONDS),
     "memory": ("peak memory, MB", COUNT),
     "label": ("trait", ""),
+    "trait_name": ("trait as measured", ""),
     "r": ("r", R),
     "R²": ("R²", R),
     **INTERVAL,

@@ -219,7 +219,8 @@ FAULTS = [
     (
         S,
         None,
-        "experiments.scaling: must be a mapping with the keys data, or scenario, genotypes, plan, simulation, grid, models, protocol",
+        "experiments.scaling: must be a mapping with the keys data, or scenario, genotypes, plan, measured, simulation, grid, models, "
+        "protocol",
     ),
     ("experiments.collected", {}, "experiments.collected: 'collected' is the store's own name, give the experiment another"),
     ("memory_gb", 2**63, "memory_gb: must be a number between -2^63 and 2^63"),

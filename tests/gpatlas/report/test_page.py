@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from figure_tables import STUDY, dilution_table, pleiotropy_table, scaling_table
+from figure_tables import STUDY, dilution_table, measured_rows, pleiotropy_table, scaling_table
 from pages import Reader
 from runs import SESSION, everything, limits, linkage, plan, row, scaling, stage, write_run
 
@@ -68,6 +68,20 @@ def test_a_plan_has_a_section_of_its_own(tmp_path: Path) -> None:
     assert epistatic == ["heritability 0.81, V_A/V_G 0.25", "EG-BLUP", "200 (<100 to >400)", "400", "+0.100", "1.00"]
     assert [name["href"] for name in page.named("a") if name.get("href") == "#plan"] == ["#plan"]
     assert "plan: individuals it takes" not in Reader(report(tmp_path, limits(), ["4"])).tables
+
+
+def test_a_trait_as_measured_has_its_row_in_the_plan_and_among_the_models(tmp_path: Path) -> None:
+    table = pd.concat([plan(), measured_rows(2, [100, 400], ["height"]).assign(seed=1, seconds=0.5)])
+    written = report(tmp_path, table, ["plan"])
+    page = Reader(written)
+    *_, measured = page.tables["plan: individuals it takes"]
+    assert measured[:2] == ["height, as measured", "EG-BLUP"]
+    assert measured[3:] == ["400", "+0.060", "1.00"]
+    head, *rows = page.tables["r of every model over traits and replicates"]
+    assert head[:3] == ["experiment", "model", "trait as measured"]
+    assert [line[:4] for line in rows if line[2]] == [["plan", model, "height", ""] for model in ("ridge", "egblup", "pairwise")]
+    assert {line[2] for line in rows} == {"", "height"}
+    assert "Which model" not in written
 
 
 def test_what_was_imported_stands_there_where_traits_are_simulated_on_it(tmp_path: Path) -> None:
