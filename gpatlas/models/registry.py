@@ -257,7 +257,7 @@ MODELS: dict[str, Model] = {
         Model(
             "pairwise",
             "pairwise screening",
-            6,
+            7,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),
@@ -268,7 +268,7 @@ MODELS: dict[str, Model] = {
         Model("boosting", "boosted trees", 2, BoostingSettings, "gpatlas.models.boosting:fit", (*ARRAYS, "xgboost-cpu")),
         Model("linear_sgd", "linear model trained by SGD", 5, LinearSgdSettings, "gpatlas.models.linear_sgd:fit", NETWORKS, validates=True),
         Model("mlp", "MLP", 5, MlpSettings, "gpatlas.models.mlp:fit", TUNED, validates=True, tables=("trials",), in_text="the MLP"),
-        Model("network", "interaction network", 1, NetworkSettings, "gpatlas.models.network:fit", NETWORKS, validates=True),
+        Model("network", "interaction network", 2, NetworkSettings, "gpatlas.models.network:fit", NETWORKS, validates=True),
         Model(
             "pruned",
             "pruned models",

@@ -1,9 +1,9 @@
 """The pairs of columns with the largest scores: all are scanned by products of matrices, those that matter are scored again, exactly.
 
-Small scans, and those of columns other than −1 and +1, are in single precision. Large ones are in whole numbers: of 8 bits where the
-processor has instructions for these, else two columns in one number of single precision. The residual is then rounded up or down at
-random, so that an error of a score beyond SURE·step·√n has a probability below 1e-24 (Hoeffding 1963, doi
-10.1080/01621459.1963.10500830). What is found does not depend on which way it was, nor on the number of threads.
+Scans are in single precision. Large ones of columns of −1 and +1 are in whole numbers of 8 bits, where the processor has instructions
+for these. The residual is then rounded up or down at random, so that an error of a score beyond SURE·step·√n has a probability below
+1e-24 (Hoeffding 1963, doi 10.1080/01621459.1963.10500830). What is found does not depend on which way it was, nor on the number of
+threads.
 """
 
 from collections.abc import Iterator
@@ -27,9 +27,6 @@ MARGIN = 1e-3  # of scores in single precision: far more than they err by
 SURE = 5.3  # √(ln(2e24) / 2)
 WIDEST = 1.5  # margin up to which whole numbers are used: few scores are that near a level
 LARGE = 2e10  # products in a scan from which on whole numbers, and a start of torch that takes seconds, are worth it
-PART = 512  # individuals whose sums of two columns are told apart
-BASE = 5790  # by which sums are told apart that are below BASE / 2: BASE² / 2 is below 2^24, up to which whole numbers are exact
-TILE = 1024  # columns whose sums stay in the cache
 RESCORED = 2**17  # products of pairs held at once
 DECIMALS = 9  # of scores: equal products have equal scores, however they are added up
 NOTHING: Terms = np.empty((0, 2), np.intp)
@@ -78,8 +75,8 @@ class Scanned:
 
     def _product(self, weights: FloatArray) -> "Product":
         k, n = self.scanned.shape
-        if isinstance(self.columns, SignColumns) and n * k * k / 2 >= LARGE:
-            product = ByteProduct.of(self._bytes, weights) if multiplies_bytes() else PairedProduct.of(self.scanned, weights)
+        if isinstance(self.columns, SignColumns) and n * k * k / 2 >= LARGE and multiplies_bytes():
+            product = ByteProduct.of(self._bytes, weights)
             if product.margin < WIDEST:
                 return product
         return SingleProduct(self.scanned, weights)
@@ -156,45 +153,6 @@ class SingleProduct:
     def rows(self, start: int, stop: int) -> Singles:
         """As Product has it."""
         return np.asarray((self.x[start:stop] * self.weights.astype(np.float32)) @ self.x[start:].T)
-
-
-@dataclass(frozen=True)
-class PairedProduct:
-    """In whole numbers, of columns of −1, 0 and +1: BASE times one, plus another, in one number. `weights` in units of `step`."""
-
-    x: Singles
-    weights: Singles
-    step: float
-
-    @classmethod
-    def of(cls, x: Singles, weights: FloatArray) -> "PairedProduct":
-        """Of weights whose sizes, rounded, add up to less than BASE / 2 in any PART of the individuals."""
-        sums = np.add.reduceat(np.abs(weights), np.arange(0, len(weights), PART))
-        step = float(sums.max()) / (BASE / 2 - PART - 1) or 1.0
-        return cls(x, dithered(weights / step).astype(np.float32), step)
-
-    @property
-    def margin(self) -> float:
-        """Of the rounding."""
-        return SURE * self.step * float(np.sqrt(len(self.weights)))
-
-    def rows(self, start: int, stop: int) -> Singles:
-        """As Product has it."""
-        mine, all_others = self.x[start:stop] * self.weights, self.x[start:]
-        half = -(-len(mine) // 2)
-        mine[: len(mine) - half] += BASE * mine[half:]
-        total = np.zeros((2 * half, len(all_others)), np.float32)
-        for first, last in blocks(len(all_others), TILE):
-            for part in (slice(*ends) for ends in blocks(len(self.weights), PART)):
-                sums = mine[:half, part] @ all_others[first:last, part].T
-                upper = sums / BASE
-                np.rint(upper, out=upper)
-                total[half:, first:last] += upper
-                upper *= BASE
-                sums -= upper
-                total[:half, first:last] += sums
-        total *= self.step
-        return total[: stop - start]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from gpatlas.models import scan
 from gpatlas.models.columns import Coding
 from gpatlas.models.pairwise import fit
 from gpatlas.models.registry import PairwiseSettings
-from gpatlas.models.scan import PairedProduct, Scanned, SingleProduct, scanned_of
+from gpatlas.models.scan import Scanned, SingleProduct, scanned_of
 
 N = 300
 EVERYTHING = 10**9
-WAYS = ["single precision", "paired", "bytes"]
+WAYS = ["single precision", "bytes"]
 
 
 def unlinked() -> Array:
@@ -53,14 +53,14 @@ POPULATIONS = [unlinked, linked, twins, diploid, missing]
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How columns of −1 and +1 are scanned, in small blocks."""
-    for name, value in {"SCAN_BLOCK": 15, "SMALLEST_BLOCK": 15, "RESCORED": 7 * N, "PART": 128, "TILE": 11}.items():
+    for name, value in {"SCAN_BLOCK": 15, "SMALLEST_BLOCK": 15, "RESCORED": 7 * N}.items():
         monkeypatch.setattr(scan, name, value)
     choose(request.param, monkeypatch)
     return str(request.param)
 
 
 def choose(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "LARGE", np.inf if way == "single precision" else 0)
+    monkeypatch.setattr(scan, "LARGE", 0)
     monkeypatch.setattr(scan, "multiplies_bytes", lambda: way == "bytes")
 
 
@@ -139,9 +139,8 @@ def test_all_pairs_above_a_score_to_single_precision() -> None:
     np.testing.assert_allclose(scores, wanted[tuple(terms.T)], rtol=1e-4)
 
 
-@pytest.mark.parametrize("way", WAYS[1:])
-def test_whole_numbers_err_by_less_than_the_margin(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose(way, monkeypatch)
+def test_whole_numbers_err_by_less_than_the_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    choose("bytes", monkeypatch)
     population, residual = scanned(unlinked()), residual_of(unlinked())
     weights = population._weights(residual)
     whole = population._product(weights)
@@ -150,15 +149,6 @@ def test_whole_numbers_err_by_less_than_the_margin(way: str, monkeypatch: pytest
         errors = abs(whole.rows(start, stop) - SingleProduct(population.scanned, weights).rows(start, stop))
         assert errors.max() < whole.margin < 1
     assert abs(whole.rows(0, 41) - SingleProduct(population.scanned, weights).rows(0, 41)).max() > 1e-4
-
-
-def test_the_scores_of_equal_columns_are_told_apart_as_well() -> None:
-    """A column's product with itself is the largest sum that there can be, and has a place in the number beside any other."""
-    x = np.ones((4, 1000), np.float32)
-    x[2:] = -1
-    weights = np.full(1000, 1 / np.sqrt(1000))
-    product = PairedProduct.of(x, weights)
-    np.testing.assert_allclose(product.rows(0, 4), np.sqrt(1000) * np.outer([1, 1, -1, -1], [1, 1, -1, -1]), atol=product.margin)
 
 
 @pytest.mark.usefixtures("way")
