@@ -521,11 +521,11 @@ def test_sources_without_the_scenario(tmp_path: Path) -> None:
 
 def test_command(tmp_path: Path) -> None:
     arguments = ["import-alphasimr", "--from", str(DATA / "alphasimr_scaling_input.tar.xz"), "--out", str(tmp_path / "D.h5")]
-    failed = CliRunner().invoke(cli._group(), [*arguments, "--scenario", "qhaplo_46qtl_1000n_rep1", "--n-loci", "47"])
+    failed = CliRunner().invoke(cli.command_line(), [*arguments, "--scenario", "qhaplo_46qtl_1000n_rep1", "--n-loci", "47"])
     assert failed.exit_code == 1
     assert "qhaplo_46qtl_1000n_rep1_eff.txt: n_loci is 46, expected 47 as set" in failed.output
     assert list(tmp_path.iterdir()) == []
-    done = CliRunner().invoke(cli._group(), [*arguments, "--scenario", "qhaplo_46qtl_1000n_rep1", "--rel-aa", "0,0.1,0.5,1,3"])
+    done = CliRunner().invoke(cli.command_line(), [*arguments, "--scenario", "qhaplo_46qtl_1000n_rep1", "--rel-aa", "0,0.1,0.5,1,3"])
     assert done.exit_code == 0, done.output
     with Dataset(tmp_path / "D.h5") as data:
         assert (data.n_individuals, data.n_loci, data.n_traits) == (1000, 46, 5)

@@ -378,13 +378,15 @@ def test_the_example_files_are_the_small_population() -> None:
 def test_commands(tmp_path: Path) -> None:
     folder = write(small(), tmp_path / "own")
     arguments = ["import-plink", "--from", str(folder / "X.bed"), "--out", str(tmp_path / "D.h5"), "--group-column", "family"]
-    done = CliRunner().invoke(cli._group(), [*arguments, "--phenotypes", str(folder / "P.tsv"), "--traits", "yield", "--min-maf", "0.01"])
+    done = CliRunner().invoke(
+        cli.command_line(), [*arguments, "--phenotypes", str(folder / "P.tsv"), "--traits", "yield", "--min-maf", "0.01"]
+    )
     assert done.exit_code == 0, done.output
     assert '"without_phenotype": 0' in done.output
     assert report(tmp_path / "D.h5")["traits"] == {"yield": 30}
-    failed = CliRunner().invoke(cli._group(), [*arguments, "--phenotypes", str(folder / "Q.tsv"), "--overwrite"])
+    failed = CliRunner().invoke(cli.command_line(), [*arguments, "--phenotypes", str(folder / "Q.tsv"), "--overwrite"])
     assert failed.exit_code == 2
     assert "'--phenotypes': File" in failed.output
     assert "does not exist" in failed.output
-    failed = CliRunner().invoke(cli._group(), [*arguments, "--phenotypes", str(folder / "P.tsv"), "--min-maf", "0.6", "--overwrite"])
+    failed = CliRunner().invoke(cli.command_line(), [*arguments, "--phenotypes", str(folder / "P.tsv"), "--min-maf", "0.6", "--overwrite"])
     assert "--min-maf: must be less than or equal to 0.5, got 0.6" in failed.output
