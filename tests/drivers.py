@@ -15,27 +15,18 @@ import yaml
 
 PROJECT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
-RIDGE_STUDY: dict[str, Any] = {
-    "protocol": "holdout",
-    "experiments": {
-        "scaling": {
-            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
-            "grid": [{"n_individuals": 200, "n_qtl": [10, 20], "replicates": 1}],
-            "models": {"ridge": None},
-        }
-    },
-}
+
+
+def small_study(models: dict[str, Any], n_individuals: int, n_qtl: int | list[int], protocol: str = "holdout") -> dict[str, Any]:
+    """A study of one experiment, with one replicate."""
+    grid = [{"n_individuals": n_individuals, "n_qtl": n_qtl, "replicates": 1}]
+    experiment = {"scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}", "grid": grid, "models": models}
+    return {"protocol": protocol, "experiments": {"scaling": experiment}}
+
+
+RIDGE_STUDY = small_study({"ridge": None}, 200, [10, 20])
 # Of one fit, which takes seconds and tells of every epoch: work to be disturbed in.
-NETWORK_STUDY: dict[str, Any] = {
-    "protocol": "holdout",
-    "experiments": {
-        "scaling": {
-            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
-            "grid": [{"n_individuals": 2000, "n_qtl": 40, "replicates": 1}],
-            "models": {"mlp": {"hidden_size": 512, "epochs": 15, "patience": 15, "device": "cpu"}},
-        }
-    },
-}
+NETWORK_STUDY = small_study({"mlp": {"hidden_size": 512, "epochs": 15, "patience": 15, "device": "cpu"}}, 2000, 40)
 LOCAL = ("--local-scheduler",)
 
 

@@ -112,17 +112,8 @@ class SimulatedFile:
         for name, values in truth.items():
             self.file[f"truth/{name}"] = values
         first = Genotypes(self.file["genotypes"][:SEGMENT_INDIVIDUALS], self.n_loci, self.bits)
-        m_e = effective_segments(first.counts())
         form = {"format_version": DESCRIBED_FORMAT, "n_loci": self.n_loci, "bits_per_locus": self.bits, "ploidy": described.ploidy}
-        self.file.attrs.update(
-            {
-                **form,
-                "m_e": m_e,
-                "cm_per_mb": 1.0,
-                **traits.facts,
-                **attributes,
-            }
-        )
+        self.file.attrs.update({**form, "m_e": effective_segments(first.counts()), "cm_per_mb": 1.0, **traits.facts, **attributes})
 
 
 def _or_zeros(effects: npt.NDArray[np.float64] | None, like: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -27,6 +27,7 @@ from drivers import (
     RIDGE_STUDY,
     changed,
     run,
+    small_study,
     start,
     table,
     undisturbed_table,
@@ -42,7 +43,7 @@ from pipeline.docker_runner import LABEL, DockerRunner, container_options
 from pipeline.runners import Job, RunnerError
 
 IN_DOCKER = (*LOCAL, "--runner", "docker")
-ONE_SCENARIO = changed(RIDGE_STUDY, "experiments.scaling.grid.0.n_qtl", 10)
+ONE_SCENARIO = small_study({"ridge": None}, 200, 10)
 QUICK: dict[str, Any] = {  # for every model, those of these values that its settings have
     **{"hidden_size": 16, "epochs": 5, "lasso_epochs": 5, "n_trials": 2, "n_penalties": 20, "min_columns": 4, "max_columns": 16},
     **{"max_trees": 20, "models": ["ridge", "egblup"]},
@@ -352,8 +353,7 @@ def test_a_disk_without_a_byte_left_is_a_few_lines(tmp_path: Path, gpu_image: st
 def test_a_full_disk_is_named_and_a_rerun_ends_right(
     tmp_path: Path, gpu_image: str, ours: Callable[[], list[Container]], small_disk: Path
 ) -> None:
-    experiment = {**RIDGE_STUDY["experiments"]["scaling"], "grid": [{"n_individuals": 20000, "n_qtl": 10, "replicates": 1}]}
-    config = write_study(tmp_path / "study.yaml", {**RIDGE_STUDY, "experiments": {"scaling": experiment}})
+    config = write_study(tmp_path / "study.yaml", small_study({"ridge": None}, 20000, 10))
     code, output = run(config, small_disk, *IN_DOCKER)
     assert code == 1
     assert "No space left on device" in output

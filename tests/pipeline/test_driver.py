@@ -14,7 +14,6 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -28,6 +27,7 @@ from drivers import (
     entries,
     processes,
     run,
+    small_study,
     start,
     table,
     undisturbed_table,
@@ -195,16 +195,7 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_rerun_ends_the_same(
     assert not [name for name in entries(results) if name.endswith((".part", ".failed"))]
 
 
-SLOW_STUDY: dict[str, Any] = {
-    "protocol": "paper",
-    "experiments": {
-        "scaling": {
-            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
-            "grid": [{"n_individuals": 3000, "n_qtl": 400, "replicates": 1}],
-            "models": {"ridge": {"n_splits": 4}},
-        }
-    },
-}
+SLOW_STUDY = small_study({"ridge": {"n_splits": 4}}, 3000, 400, protocol="paper")
 
 
 def test_a_killed_stage_is_run_again(tmp_path: Path, undisturbed: pd.DataFrame) -> None:

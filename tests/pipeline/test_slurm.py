@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import unavailable
-from drivers import ENVIRONMENT, LOCAL, PROJECT, is_waited_for, run, start, table, undisturbed_table, wait_for, write_study
+from drivers import ENVIRONMENT, LOCAL, PROJECT, is_waited_for, run, small_study, start, table, undisturbed_table, wait_for, write_study
 from slurm_cluster import Cluster, missing_programs
 from tiny_image import exported_tiny_image
 
@@ -34,16 +34,7 @@ IMPATIENT = (
 )
 # In place of Python on a node, for the stages whose results a test does not look at.
 STAND_IN = f'function {sys.executable} {{ while [ "$1" != --out ]; do shift; done; echo stood in > "$2"; }}'
-STUDY: dict[str, Any] = {
-    "protocol": "holdout",
-    "experiments": {
-        "scaling": {
-            "scenario": "qhaplo_{n_qtl}qtl_{n_individuals}n_rep{replicate}",
-            "grid": [{"n_individuals": 200, "n_qtl": 10, "replicates": 1}],
-            "models": {"ridge": None},
-        }
-    },
-}
+STUDY = small_study({"ridge": None}, 200, 10)
 
 
 @pytest.fixture(scope="module")
