@@ -1,40 +1,10 @@
 """The dataset file: one simulated or imported population in HDF5, written once, read by every fit.
 
-Format 1, of simulated populations:
-
-    /genotypes           uint8   (n_individuals, ceil(n_loci / 8))  alleles as bits, lowest bit first, spare bits 0
-    /phenotypes          float64 (n_individuals, n_traits)
-    /genetic_values      float64 (n_individuals, n_traits)          absent where the source does not give them
-    /effects/additive    float64 (n_loci, n_traits)                 0 at neutral loci
-    /effects/pairs       int32   (n_traits, n_qtl / 2, 2)           positions of the two loci, 0-based
-    /effects/epistatic   float64 (n_traits, n_qtl / 2)
-    /effects/intercept   float64 (n_traits,)
-
-With x = 2·allele − 1, genetic value = intercept + Σ additive·x + Σ epistatic·x_i·x_j. The bits are AlphaSimR's own
-packing. Attributes: format_version, n_loci, n_qtl, h2, seed (-1: unknown), simulator, simulator_version, trait_groups
-(JSON), and per trait rel_aa (NaN: unknown), v_a, v_aa and v_a_over_v_g as realised in this population. AlphaSimR's also have
-h2_source (given or estimated) and, per trait, linear_r_squared: R² of the best linear fit to the genetic values.
-
-Format 2, of imported populations, and of simulated ones that are linked, diploid, or on imported genotypes:
-
-    /genotypes           uint8   (n_individuals, bytes)   ploidy 1 without missing calls: as above; else two bits a locus,
-                                                          lowest first: how often the counted allele is there, 3 = missing
-    /phenotypes          float64 (n_individuals, n_traits)            NaN where not measured
-    /covariates          float64 (n_individuals, n_covariates)        attribute names (JSON)
-    /individuals/id      text    (n_individuals,)
-    /individuals/group   text    (n_individuals,)                     absent where there are none
-    /traits/name         text    (n_traits,)
-    /loci/id chromosome position counted_allele other_allele          (n_loci,) each, position in base pairs
-    /truth/…             of simulated traits: genetic_values (n_individuals, n_traits); additive, dominance (m, n_traits); pairs
-                         (n_traits, n_pairs, 2); epistatic, dominance_epistatic (n_traits, n_pairs); intercept (n_traits,)
-    /truth/hidden/genotypes chromosome position                       the m − n_loci QTL that the genotypes lack, where there are any
-
-gpatlas.data.effects.Effects says what genetic values are made of. They are those of the true genotypes: where calls are wrong or missing,
-the file's do not make them. Attributes: format_version, n_loci, bits_per_locus, ploidy, simulator (the importer's name, or native),
-simulator_version, source; of imported ones report (JSON): what was joined, dropped, and why; of simulated ones population (imported
-where the genotypes are), cm_per_mb, n_qtl, n_pairs, h2, seed, m_e, trait_groups, and, per trait, rel_aa, linear_r_squared,
-marker_qtl_cm (the mean distance of QTL to the nearest locus), and components of V_G as gpatlas.data.variance explains them: functional
-v_a, v_d, v_aa, v_dd, v_a_over_v_g, and statistical v_a_statistical, v_d_statistical, v_i_statistical.
+`gpatlas.data.layout` lists what stands in it. Format 1 is of simulated populations of haploids without linkage: with x = 2·allele − 1,
+genetic value = intercept + Σ additive·x + Σ epistatic·x_i·x_j. The bits are AlphaSimR's own packing. Format 2 is of imported populations,
+and of simulated ones that are linked, diploid, or on imported genotypes; gpatlas.data.effects.Effects says what genetic values are made
+of. They are those of the true genotypes: where calls are wrong or missing, the file's do not make them. The components of V_G are
+functional and statistical, as gpatlas.data.variance explains them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Writes the dataset file of an imported population, format 2 (gpatlas.data.dataset has its layout), a few loci at a time."""
+"""Writes the dataset file of an imported population, format 2 (gpatlas.data.layout lists what stands in it), a few loci at a time."""
 
 import json
 from dataclasses import dataclass, field, fields
