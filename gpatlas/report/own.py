@@ -105,9 +105,9 @@ def _section(experiment: str, table: pd.DataFrame, beside: Beside) -> OwnSection
     )
 
 
-def _table(frame: pd.DataFrame, caption: str) -> Table:
-    """Without columns that are empty."""
-    return page_table(frame.dropna(axis="columns", how="all"), caption)
+def _table(frame: pd.DataFrame, caption: str, of: str = "results") -> Table:
+    """Without columns that are empty. `of`: as `page_table` has it."""
+    return page_table(frame.dropna(axis="columns", how="all"), caption, of=of)
 
 
 def _choices(experiment: str, rows: pd.DataFrame) -> Table | None:
@@ -156,7 +156,7 @@ def _loci(experiment: str, table: pd.DataFrame, beside: Beside) -> Table | None:
         return None
     found = strongest(effects(table, experiment, beside("predictions"), beside("loci")), MOST)
     names = ["label", "model", "id", "chromosome", "position", "counted_allele", "other_allele", "effect", "effect_sd"]
-    return _table(_by_label(found, names), f"{experiment}: the {MOST} largest effects of each trait")
+    return _table(_by_label(found, names), f"{experiment}: the {MOST} largest effects of each trait", of="loci")
 
 
 def _pairs(experiment: str, table: pd.DataFrame, beside: Beside) -> Table | None:
@@ -167,7 +167,9 @@ def _pairs(experiment: str, table: pd.DataFrame, beside: Beside) -> Table | None
     first = found.groupby(TRAIT, sort=False).head(MOST).merge(labels, on=TRAIT)
     ends = [f"{name}_{end}" for end in (1, 2) for name in ("id", "chromosome", "position")]
     return _table(
-        _by_label(first, ["label", *ends, "found", "n_fits", "effect"]), f"{experiment}: the {MOST} pairs of each trait found most"
+        _by_label(first, ["label", *ends, "found", "n_fits", "effect"]),
+        f"{experiment}: the {MOST} pairs of each trait found most",
+        of="pairs",
     )
 
 

@@ -66,7 +66,7 @@ def render(record: RunRecord, table: pd.DataFrame, settings: ReportSettings) -> 
         own=own_sections(table[own], beside),
         imports=imports(record),
         tables_beside=[name for name in COLLECTED_TABLES if len(beside(name))],
-        everything=page_table(table, "the collected table", heads={}) if len(table) <= settings.max_rows else None,
+        everything=page_table(table, "the collected table", heads={}, of="results") if len(table) <= settings.max_rows else None,
         n_rows=len(table),
         **(_beside_the_study(simulated) if len(simulated) else {"published": None, "distances": []}),
         grid=page_table(_grid(record, table), "the grid: scenarios, and the stages behind them"),

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from gpatlas.figures.words import written
+from gpatlas.report.columns import column_of
 
 COUNT, R, SECONDS = ",.0f", ".3f", ",.1f"
 INTERVAL = {f"{name} {end}": (f"{name} {words}", R) for name in ("r", "R²") for end, words in (("low", "from"), ("high", "to"))}
@@ -86,21 +87,30 @@ HEADS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Table:
-    """`heads`: (text, whether numbers stand below it); `rows`: of (text, number to sort by or None) a cell."""
+    """`heads`: (text, whether numbers stand below it, what it means or ''); `rows`: of (text, number to sort by or None) a cell."""
 
     caption: str
-    heads: list[tuple[str, bool]]
+    heads: list[tuple[str, bool, str]]
     rows: list[tuple[tuple[str, str | None], ...]]
 
 
-def page_table(frame: pd.DataFrame, caption: str, heads: dict[str, tuple[str, str]] = HEADS) -> Table:
+def page_table(frame: pd.DataFrame, caption: str, heads: dict[str, tuple[str, str]] = HEADS, of: str | None = None) -> Table:
     """A frame as the page shows it: head and number format of a column as `heads` says, else its own name and six digits.
 
-    An empty value is an empty cell.
+    An empty value is an empty cell. `of`: which of `gpatlas.report.columns.TABLES` says what its columns mean, where they have their names
+    there.
     """
     shown = {name: heads.get(str(name), (str(name), ".6g")) for name in frame}
     columns = [_column(frame[name], form) for name, (_, form) in shown.items()]
-    return Table(caption, [(head, _holds_numbers(frame[name])) for name, (head, _) in shown.items()], list(zip(*columns, strict=True)))
+    heads_of = [(head, _holds_numbers(frame[name]), _meaning(of, str(name))) for name, (head, _) in shown.items()]
+    return Table(caption, heads_of, list(zip(*columns, strict=True)))
+
+
+def _meaning(of: str | None, name: str) -> str:
+    column = column_of(of, name) if of else None
+    if column is None:
+        return ""
+    return f"{column.meaning} ({column.unit})" if column.unit else column.meaning
 
 
 def _column(values: "pd.Series[Any]", form: str) -> list[tuple[str, str | None]]:

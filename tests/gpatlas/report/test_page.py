@@ -14,6 +14,7 @@ from runs import SESSION, everything, limits, linkage, plan, row, scaling, stage
 
 from gpatlas.figures.chart import chart_of, points_of
 from gpatlas.progress import Progress
+from gpatlas.report.columns import RESULTS
 from gpatlas.report.page import run
 from gpatlas.report.run_record import StageRecord
 from gpatlas.report.settings import ReportSettings
@@ -242,6 +243,16 @@ def test_a_file_that_is_no_record_is_named(tmp_path: Path, text: str, message: s
     assert str(caught.value).startswith(f"{path}: not the record of a run: ")
 
 
+def test_heads_of_the_collected_table_say_what_its_columns_mean(tmp_path: Path) -> None:
+    names = list(scaling())
+    heads = Reader(report(tmp_path, scaling(), [])).named("th")
+    told = [head.get("title") for head in heads if head.get("title")]
+    assert len(told) == len(names)
+    seconds = RESULTS["seconds"]
+    assert told[names.index("seconds")] == f"{seconds.meaning} (s)"
+    assert told[names.index("experiment")] == RESULTS["experiment"].meaning
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
         report(tmp_path, scaling(), [], results=str(tmp_path / "gone.csv"))
@@ -257,7 +268,7 @@ def test_a_table_without_a_column_is_named(tmp_path: Path) -> None:
 def test_numbers_are_written_for_reading_and_kept_for_sorting() -> None:
     frame = pd.DataFrame({"n_individuals": [1e6, 100], "difference": [-0.00001, -0.1234], "sd": [None, 0.5], "simulator": ["native", None]})
     table = page_table(frame, "caption")
-    assert table.heads == [("individuals", True), ("ours − published", True), ("sd", True), ("simulator", False)]
+    assert table.heads == [("individuals", True, ""), ("ours − published", True, ""), ("sd", True, ""), ("simulator", False, "")]
     assert table.rows == [
         (("1,000,000", "1000000"), ("0.000", "-1e-05"), ("", None), ("native", None)),
         (("100", "100"), ("−0.123", "-0.1234"), ("0.500", "0.5"), ("", None)),
