@@ -1,0 +1,7 @@
+# %% [markdown]
+# # Python
+
+# %%
+import gpatlas
+
+print(gpatlas.__name__)
