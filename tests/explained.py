@@ -1,12 +1,13 @@
-"""Help for tests that hold tables against what gpatlas.report.columns says of them."""
+"""Help for tests that hold tables against what gpatlas.report.columns says of them, and files against what a page does."""
 
-from collections.abc import Iterable
+import re
 from pathlib import Path
 
 import pandas as pd
+from drivers import PROJECT
 
 from gpatlas.data.layout import FLAG, TEXT, WHOLE
-from gpatlas.report.columns import TABLES, column_of
+from gpatlas.report.columns import column_of
 
 
 def unexplained(table: str, path: Path) -> list[str]:
@@ -29,7 +30,10 @@ def _as_said(table: str, name: str, values: "pd.Series[float]") -> bool:
     return pd.api.types.is_numeric_dtype(values) and not (is_of(table, name, WHOLE) and (values % 1 != 0).any())
 
 
-def never_made(table: str, names: Iterable[str]) -> set[str]:
-    """The explained columns that are not among `names`."""
-    made = {id(column_of(table, name)) for name in names}
-    return {name for name, column in TABLES[table].items() if id(column) not in made}
+def named_on_page(page: str, heading: str) -> set[str]:
+    """The names in the first column of the tables below a heading of a page, as they are written there."""
+    text = (PROJECT / "docs" / page).read_text()
+    _, _, below = text.partition(f"\n## {heading}")
+    assert below, f"{page} has no heading {heading!r}"
+    rows = re.findall(r"^\| (`.+?) \|", below.partition("\n## ")[0], re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}

@@ -39,7 +39,7 @@ DESCRIBED: dict[str, Column] = {
         "3 = missing",
     ),
     "phenotypes": Column("float64 (n_individuals, n_traits)", "phenotypes; NaN where not measured", OF_TRAIT),
-    "covariates": Column("float64 (n_individuals, n_covariates)", "covariates in numbers; their names in the attribute `names` (JSON)"),
+    "covariates": Column("float64 (n_individuals, n_covariates)", "covariates in numbers; their names in the attribute 'names' (JSON)"),
     "individuals/id": Column("text (n_individuals,)", "names of the individuals"),
     "individuals/group": Column("text (n_individuals,)", "family, cage or the like; absent where there are none"),
     "traits/name": Column("text (n_traits,)", "names of the traits"),
@@ -55,7 +55,9 @@ DESCRIBED: dict[str, Column] = {
     "truth/epistatic": Column("float64 (n_traits, n_pairs)", "additive × additive effects of the pairs, of x_i·x_j", OF_TRAIT),
     "truth/dominance_epistatic": Column("float64 (n_traits, n_pairs)", "dominance × dominance effects of the pairs, of h_i·h_j", OF_TRAIT),
     "truth/intercept": Column("float64 (n_traits,)", "what all genetic values of a trait have in common", OF_TRAIT),
-    "truth/hidden/genotypes": Column("uint8 (n_individuals, bytes)", "true counts of the m − n_loci QTL that `genotypes` lacks, as there"),
+    "truth/hidden/genotypes": Column(
+        "uint8 (n_individuals, bytes)", "true counts of the m − n_loci QTL that the genotypes lack, in their form"
+    ),
     "truth/hidden/chromosome": Column("text (m − n_loci,)", "their chromosomes"),
     "truth/hidden/position": Column("int64 (m − n_loci,)", "their positions, from 1", BASE_PAIRS),
 }

@@ -24,12 +24,12 @@ TRAIT = Column(WHOLE, "number of the trait, from 1")
 OF_A_STUDY: Columns = {
     "experiment": Column(TEXT, "experiment of the config"),
     "scenario": Column(TEXT, "population, as the experiment names it"),
-    "replicate": Column(WHOLE, "number of the replicate, which is the seed of its simulation; 1 of a user's own population"),
+    "replicate": Column(WHOLE, "number of the replicate, which is the seed of its simulation; of a user's own population 1"),
     "plan_gain": Column(NUMBER, "of an experiment with a plan: by how much r the best model is to be above the best additive one"),
     "plan_power": Column(NUMBER, "and in which share of the replicates", SHARE),
-    "published_<column>": Column("text or number", "of a user's own traits, what the table `published` says"),
+    "published_<column>": Column("text or number", "of a user's own traits, what the table 'published' says"),
 }
-OF_A_ROW: Columns = {
+OF_A_FIT: Columns = {
     "model": MODEL,
     "trait": TRAIT,
     "trait_name": Column(TEXT, "name of the trait, of imported populations and of parts of them"),
@@ -52,7 +52,7 @@ SCORES: Columns = {
     "prediction_mean": Column(NUMBER, "mean of their predictions", OF_TRAIT),
     "prediction_sd": Column(NUMBER, "standard deviation of their predictions", OF_TRAIT),
 }
-SPREAD: Columns = {f"{name}_sd": Column(NUMBER, f"standard deviation of `{name}` over splits, where there are several") for name in WITH_SD}
+SPREAD: Columns = {f"{name}_sd": Column(NUMBER, f"standard deviation of {name} over splits, where there are several") for name in WITH_SD}
 SPLITS: Columns = {
     "protocol": of_setting(FitSettings, "protocol", TEXT),
     "n_folds": of_setting(FitSettings, "n_folds", WHOLE),
@@ -131,7 +131,7 @@ OF_MODELS: dict[str, Columns] = {
 }
 CHOSEN: Columns = {name: column for columns in OF_MODELS.values() for name, column in columns.items()}
 CHOSEN["penalty"] = Column(NUMBER, "penalty λ that was chosen; what it is on is the model's own")
-RESULTS: Columns = {**OF_A_STUDY, **OF_A_ROW, **SCORES, **SPREAD, **SPLITS, **POPULATION, **CHOSEN}
+RESULTS: Columns = {**OF_A_STUDY, **OF_A_FIT, **SCORES, **SPREAD, **SPLITS, **POPULATION, **CHOSEN}
 
 FOLD: Columns = {
     "model": MODEL,
@@ -216,8 +216,6 @@ TABLES: dict[str, Columns] = {
         "split": SPLIT,
     },
 }
-# What collecting puts in front of the tables beside the results
-COLLECTED: Columns = {name: RESULTS[name] for name in ("experiment", "scenario", "model", "trait", "trait_name")}
 
 
 def column_of(table: str, name: str) -> Column | None:

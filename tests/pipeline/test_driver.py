@@ -34,6 +34,7 @@ from drivers import (
     wait_for,
     write_study,
 )
+from explained import named_on_page, unexplained
 from luigi.rpc import RemoteScheduler
 from PIL import Image
 
@@ -129,6 +130,20 @@ def test_provenance_tells_how_to_repeat_a_stage(finished: tuple[Path, str], tmp_
     subprocess.run(shlex.split(provenance["command"]), cwd=tmp_path, env=ENVIRONMENT, check=True, capture_output=True)
     repeated, original = pd.read_csv(tmp_path / "table.csv"), pd.read_csv(folder / "table.csv")
     pd.testing.assert_frame_equal(repeated.drop(columns="seconds"), original.drop(columns="seconds"))
+
+
+def test_the_pages_explain_every_file_key_and_column(finished: tuple[Path, str]) -> None:
+    published, store = finished[0] / "test", finished[0] / "store"
+    files = {str(path.relative_to(published)) for path in published.rglob("*") if path.is_file()}
+    assert {re.sub(r"figure_\w+", "figure_*", name) for name in files} <= named_on_page("files.md", "What a run publishes")
+    assert set(json.loads((published / "run.json").read_text())) == named_on_page("files.md", "run.json")
+    left = {path for path in store.rglob("*.*") if path.is_file() and not path.name.startswith(".")}
+    assert {re.sub(r"^table\.\w+\.csv", "table.<name>.csv", path.name) for path in left} <= named_on_page("files.md", "What a stage leaves")
+    keys = {key for path in left if path.name == "provenance.json" for key in json.loads(path.read_text())}
+    elsewhere = {"report", "h2", "h2_source", "warning", "slurm", "fault"}  # of imports, clusters, and what went wrong
+    assert keys - elsewhere == named_on_page("files.md", "provenance.json") - elsewhere
+    assert not unexplained("results", published / "results.csv")
+    assert not [path for path in left if path.match("table.*.csv") and unexplained(path.name.split(".")[1], path)]
 
 
 def test_a_second_run_executes_nothing(finished: tuple[Path, str]) -> None:

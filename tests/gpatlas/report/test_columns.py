@@ -11,7 +11,8 @@ from own_files import load, small, write
 from populations import QUIET, SMALL, write_dataset
 
 from gpatlas.models.registry import MODELS, further_tables
-from gpatlas.report.columns import COLLECTED, OF_A_ROW, OF_A_STUDY, OF_MODELS, POPULATION, SCORES, SPLITS, SPREAD, TABLES, column_of
+from gpatlas.report.collect import OF_A_ROW
+from gpatlas.report.columns import OF_A_FIT, OF_A_STUDY, OF_MODELS, POPULATION, SCORES, SPLITS, SPREAD, TABLES, column_of
 from gpatlas.report.settings import COLLECTED_TABLES
 from gpatlas.settings import beside, build
 from gpatlas.stages import FITS, STAGES
@@ -22,7 +23,7 @@ QUICK: dict[str, Any] = {
     **{"hidden_size": 8, "epochs": 2, "lasso_epochs": 2, "n_trials": 2, "min_importance": 0.0, "min_columns": 4, "max_columns": 8},
     **{"l1_ratios": (1.0,), "max_depths": (2,), "max_trees": 5, "n_forests": 1, "penalties": (1.0,), "n_permutations": 1},
 }
-SHARED = {**OF_A_ROW, **SCORES, **SPREAD, **SPLITS, **POPULATION}
+SHARED = {**OF_A_FIT, **SCORES, **SPREAD, **SPLITS, **POPULATION}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_the_columns_of_collected_tables_are_those_that_are_explained(tables: di
     names = {"published_h2": "published_<column>", "weight_ridge": "weight_<model>"}
     assert {names.get(name, name) for name in made} == set(TABLES["results"])
     for name in COLLECTED_TABLES:
-        assert columns_of([tmp_path / f"results.{name}.csv"]) == set(COLLECTED) | set(TABLES[name])
+        assert columns_of([tmp_path / f"results.{name}.csv"]) == set(OF_A_ROW) | set(TABLES[name])
 
 
 def test_names_with_a_word_in_them_stand_for_any() -> None:
