@@ -45,7 +45,7 @@ def _text(text: str) -> str:
 
 def columns_table(of: Columns, head: str = "column") -> str:
     """A row per column."""
-    return table([head, "type", "unit", "meaning"], ((name, column.kind, column.unit, column.meaning) for name, column in of.items()))
+    return table([head, "meaning", "unit", "type"], ((name, column.meaning, column.unit, column.kind) for name, column in of.items()))
 
 
 def added_table() -> str:
@@ -54,8 +54,8 @@ def added_table() -> str:
     for model, of_model in columns.OF_MODELS.items():
         for named in of_model.items():
             models.setdefault(named, []).append(model)
-    rows = ((name, ", ".join(of), column.kind, column.unit, column.meaning) for (name, column), of in models.items())
-    return table(["column", "of", "type", "unit", "meaning"], rows)
+    rows = ((name, ", ".join(of), column.meaning, column.unit, column.kind) for (name, column), of in models.items())
+    return table(["column", "of", "meaning", "unit", "type"], rows)
 
 
 def settings_table(fields: dict[str, FieldInfo]) -> str:
