@@ -17,6 +17,7 @@ from gpatlas.settings import Size
 from gpatlas.stages import FITS
 
 MARKER = re.compile(r"^<!-- table: (.+) -->$", re.MULTILINE)
+MEANING = '<span class="wide">meaning</span>'  # a column that stays readable where a table is wider than the screen
 SIZES = ((1_000, 1_000), (1_000, 50_000), (10_000, 10_000), (100_000, 10_000))  # individuals, loci
 
 
@@ -45,7 +46,7 @@ def _text(text: str) -> str:
 
 def columns_table(of: Columns, head: str = "column") -> str:
     """A row per column."""
-    return table([head, "meaning", "unit", "type"], ((name, column.meaning, column.unit, column.kind) for name, column in of.items()))
+    return table([head, MEANING, "unit", "type"], ((name, column.meaning, column.unit, column.kind) for name, column in of.items()))
 
 
 def added_table() -> str:
@@ -55,13 +56,13 @@ def added_table() -> str:
         for named in of_model.items():
             models.setdefault(named, []).append(model)
     rows = ((name, ", ".join(of), column.meaning, column.unit, column.kind) for (name, column), of in models.items())
-    return table(["column", "of", "meaning", "unit", "type"], rows)
+    return table(["column", "of", MEANING, "unit", "type"], rows)
 
 
 def settings_table(fields: dict[str, FieldInfo]) -> str:
     """A row per setting."""
     rows = ((name, default(field.default), field.description or "") for name, field in fields.items())
-    return table(["setting", "default", "meaning"], rows)
+    return table(["setting", "default", MEANING], rows)
 
 
 def default(value: Any) -> str:

@@ -28,7 +28,8 @@ def test_every_model_has_a_section_in_the_order_of_the_registry() -> None:
 def test_a_section_says_all_there_is_to_say(model: str) -> None:
     parts = re.findall(r"^\*\*(\w+)\.\*\* \S", SECTIONS[model], re.MULTILINE)
     assert parts == ["Idea", "Source", "Cost", "When"]
-    assert len(re.findall(r"^```text\n.+?^```$", SECTIONS[model], re.MULTILINE | re.DOTALL)) == 1
+    (formula,) = re.findall(r"^```text\n(.+?)^```$", SECTIONS[model], re.MULTILINE | re.DOTALL)
+    assert max(map(len, formula.splitlines())) <= 80, "it fits without scrolling"
     assert MARKER.findall(SECTIONS[model]) == [f"settings of {model}", f"columns of {model}"]
     assert all(f"https://doi.org/{doi}" in address for doi, address in re.findall(r"\[(10\.\S+)\]\((.+?)\)", SECTIONS[model]))
 
