@@ -51,7 +51,7 @@ def columns_table(of: Columns, head: str = "column") -> str:
 
 def added_table() -> str:
     """A row per column that a model adds, and the models that have it with this meaning."""
-    models: dict[tuple[str, columns.Column], list[str]] = {}
+    models: dict[tuple[str, layout.Column], list[str]] = {}
     for model, of_model in columns.OF_MODELS.items():
         for named in of_model.items():
             models.setdefault(named, []).append(model)
