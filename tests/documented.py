@@ -23,8 +23,8 @@ def blocks(language: str, page: Path) -> list[str]:
 
 
 def lines(page: Path) -> list[str]:
-    """The commands of a page's shell blocks, without comments; those that && joins, one by one."""
-    found = [re.sub(r"(^|\s+)#.*", "", line) for block in blocks("sh", page) for line in block.splitlines()]
+    """The commands of a page's shell blocks, each in one line without its comment; those that && joins, one by one."""
+    found = [re.sub(r"(^|\s+)#.*", "", line) for block in blocks("sh", page) for line in block.replace("\\\n", " ").splitlines()]
     return [command.strip() for line in found for command in line.split(" && ") if command.strip()]
 
 
