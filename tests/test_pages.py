@@ -80,7 +80,6 @@ def test_a_page_fits_a_narrow_screen(name: str, site: Path, page: Page) -> None:
 def test_the_search_works_from_files(site: Path, page: Page) -> None:
     page.open(site / "index.html")
     page.click("input[name=query]")
-    page.evaluate("document.querySelector('input[name=query]').value = 'Slurm'")
-    page.press("Enter")
+    page.evaluate("{ const query = document.activeElement; query.value = 'Slurm'; query.dispatchEvent(new Event('keyup')) }")
     found = "[...document.querySelectorAll('.md-search-result__link')].map(link => link.getAttribute('href'))"
     assert any("cluster.html" in address for address in wait_for(lambda: page.evaluate(found)))
