@@ -1,7 +1,10 @@
 """Help for tests that run the driver as a person does: in a process of its own, on a results folder of its own."""
 
+import contextlib
 import copy
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,7 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import yaml
+
+from gpatlas.cli import main
+from gpatlas.stages import STAGES
 
 PROJECT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
@@ -25,8 +32,8 @@ def small_study(models: dict[str, Any], n_individuals: int, n_qtl: int | list[in
 
 
 RIDGE_STUDY = small_study({"ridge": None}, 200, [10, 20])
-# Of one fit, which takes seconds and tells of every epoch: work to be disturbed in.
-NETWORK_STUDY = small_study({"mlp": {"hidden_size": 512, "epochs": 15, "patience": 15, "device": "cpu"}}, 2000, 40)
+# Of one fit, which takes seconds and tells of every split: work to be disturbed in.
+SLOW_STUDY = small_study({"ridge": {"n_splits": 20}}, 3000, 400, protocol="paper")
 LOCAL = ("--local-scheduler",)
 
 
@@ -81,6 +88,30 @@ def undisturbed_table(folder: Path, content: dict[str, Any]) -> pd.DataFrame:
     code, output = run(write_study(folder / "study.yaml", content), folder / "results")
     assert code == 0, output
     return table(folder / "results", "study")
+
+
+def repeated(stage: Path, into: Path) -> Path:
+    """The output of a finished stage, made again in the folder `into`: by the command in its provenance, in this process."""
+    words = shlex.split(json.loads((stage / "provenance.json").read_text())["command"])
+    first = next(place for place, word in enumerate(words) if word in {known.command for known in STAGES.values()})
+    into.mkdir()
+    with contextlib.chdir(into), pytest.raises(SystemExit) as end:
+        main(words[first:])
+    assert end.value.code == 0
+    return into / words[words.index("--out") + 1]
+
+
+def assert_repeatable(results: Path, folder: Path, **exactness: Any) -> None:
+    """Datasets, fits and the collected table are what their commands give in this process; into `folder`, which is made."""
+    folder.mkdir()
+    stages = [path.parent for name in ("data.h5", "table.csv") for path in results.glob(f"store/*/*/*/{name}")]
+    for stage in stages:
+        again = repeated(stage, folder / stage.name)
+        if again.suffix == ".h5":
+            assert again.read_bytes() == (stage / again.name).read_bytes()
+        else:
+            made, found = (pd.read_csv(path).drop(columns="seconds") for path in (stage / again.name, again))
+            pd.testing.assert_frame_equal(made, found, **exactness)
 
 
 def processes(*words: str) -> dict[int, str]:

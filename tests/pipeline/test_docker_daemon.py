@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import pandas as pd
 import pytest
-from drivers import LOCAL, NETWORK_STUDY, processes, start, table, undisturbed_table, wait_for, write_study
+from drivers import LOCAL, SLOW_STUDY, processes, start, table, undisturbed_table, wait_for, write_study
 
 from pipeline.docker_runner import LABEL, LOST
 
@@ -33,14 +33,14 @@ def answers() -> bool:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The study's table, from the local runner."""
-    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), NETWORK_STUDY)
+    return undisturbed_table(tmp_path_factory.mktemp("undisturbed"), SLOW_STUDY)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_survives_the_engine(tmp_path: Path, undisturbed: pd.DataFrame, number: signal.Signals) -> None:
-    study = write_study(tmp_path / "study.yaml", NETWORK_STUDY)
+    study = write_study(tmp_path / "study.yaml", SLOW_STUDY)
     driver = start(study, tmp_path / "results", *LOCAL, "--runner", "docker")
-    wait_for(lambda: b'"loss"' in b"".join(path.read_bytes() for path in tmp_path.glob("results/store/scaling/*/mlp-*.part/log.txt")))
+    wait_for(lambda: b'"done"' in b"".join(path.read_bytes() for path in tmp_path.glob("results/store/scaling/*/ridge-*.part/log.txt")))
     (running,) = engine()
     os.kill(running, number)
     wait_for(lambda: not engine() and not processes("containerd", "--config"))

@@ -18,7 +18,20 @@ import pytest
 import yaml
 from conftest import unavailable
 from documented import everywhere
-from drivers import ENVIRONMENT, LOCAL, PROJECT, is_waited_for, run, small_study, start, table, undisturbed_table, wait_for, write_study
+from drivers import (
+    ENVIRONMENT,
+    LOCAL,
+    PROJECT,
+    assert_repeatable,
+    is_waited_for,
+    run,
+    small_study,
+    start,
+    table,
+    undisturbed_table,
+    wait_for,
+    write_study,
+)
 from slurm_cluster import Cluster, missing_programs
 from tiny_image import exported_tiny_image
 
@@ -166,7 +179,7 @@ def sham(study: Study) -> Study:
     return study
 
 
-def test_tables_are_the_local_runner_s_to_the_last_bit(study: Study, tmp_path: Path) -> None:
+def test_tables_are_those_of_this_process_to_the_last_bit(study: Study, tmp_path: Path) -> None:
     """Of a config as it stands, whose short stages share jobs, by the commands of README and pages."""
     config, flags = PROJECT / "configs" / "test.yaml", ("--experiments", "pleiotropy")
     commands = [shlex.split(command) for command in everywhere("slurm")]
@@ -177,8 +190,7 @@ def test_tables_are_the_local_runner_s_to_the_last_bit(study: Study, tmp_path: P
         words = [sys.executable, "-m", "luigi", *words, f"--results={study.results}", *flags]
         ended = subprocess.run(words, cwd=PROJECT, env=study.environment, capture_output=True, text=True, timeout=SECONDS)
         assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert run(config, tmp_path / "local", *LOCAL, *flags)[0] == 0
-    pd.testing.assert_frame_equal(table(study.results, "test-pleiotropy"), table(tmp_path / "local", "test-pleiotropy"), check_exact=True)
+    assert_repeatable(study.results, tmp_path / "here", check_exact=True)
     facts = [json.loads(path.read_text())["slurm"] for path in study.results.glob("store/*/*/*/provenance.json")]
     assert len(facts) == 13
     assert {fact["node"] for fact in facts} <= {"node1", "node2"}

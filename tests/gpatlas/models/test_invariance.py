@@ -13,7 +13,10 @@ from gpatlas.data.population import Population
 from gpatlas.models.evaluation import Evaluation, evaluate
 from gpatlas.models.registry import MODELS
 
-QUICK: dict[str, Any] = {**SMALL, "epochs": 3, "lasso_epochs": 3, "min_importance": 0.0, "min_columns": 2, "max_columns": 12}
+QUICK: dict[str, Any] = {
+    **{**SMALL, "epochs": 3, "lasso_epochs": 3, "max_trees": 30},
+    **{"min_importance": 0.0, "min_columns": 2, "max_columns": 12},
+}
 SCORES = ["pearson_r", "r_squared", "pearson_r_adjusted", "r_squared_adjusted", "covariates_r_squared"]
 
 

@@ -58,12 +58,13 @@ def test_ridge_on_the_studys_splits_gives_the_studys_numbers(tmp_path: Path, exp
 OUTLIER = ("linear_sgd", "qhaplo_90qtl_1000n_rep1", 5)
 
 
+# 1024 hidden units are enough here: r is on average 0.003 below that of the study's 4096.
 @pytest.mark.parametrize(
-    ("model", "scenario", "largest"),
-    [*(("linear_sgd", scenario, 0.03) for _, scenario, _ in SCENARIOS[:3]), ("mlp", SCENARIOS[0][1], 0.15)],
+    ("model", "scenario", "largest", "values"),
+    [*(("linear_sgd", scenario, 0.03, {}) for _, scenario, _ in SCENARIOS[:3]), ("mlp", SCENARIOS[0][1], 0.15, {"hidden_size": 1024})],
 )
-def test_networks_agree_with_the_studys(tmp_path: Path, model: str, scenario: str, largest: float) -> None:
-    r = scores(tmp_path, "scaling", scenario, 0.999, model, device="cpu")["pearson_r"]
+def test_networks_agree_with_the_studys(tmp_path: Path, model: str, scenario: str, largest: float, values: dict[str, Any]) -> None:
+    r = scores(tmp_path, "scaling", scenario, 0.999, model, device="cpu", **values)["pearson_r"]
     assert len(r) == 5
     difference = r - reference(model)["pearson_r"].loc[scenario]
     assert difference.drop(OUTLIER[2] if OUTLIER[:2] == (model, scenario) else []).abs().max() < largest, difference
