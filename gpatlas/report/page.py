@@ -16,6 +16,7 @@ from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.rows import ALWAYS, POSITIVE, Beside, as_measured, read_beside, read_table
 from gpatlas.figures.words import listed
 from gpatlas.progress import Progress
+from gpatlas.report.explore import explorer
 from gpatlas.report.own import imports, own_sections, without_truth
 from gpatlas.report.published import compared
 from gpatlas.report.run_record import FigureFile, RunRecord, StageRecord
@@ -61,6 +62,7 @@ def render(record: RunRecord, table: pd.DataFrame, settings: ReportSettings) -> 
     return environment.get_template("report.html").render(
         run=record,
         facts=_facts(record, table),
+        explorer=explorer(table),
         figures=[_figure(figure, table, beside) for figure in record.figures],
         models=page_table(_models(simulated), "r of every model over traits and replicates") if len(simulated) else None,
         own=own_sections(table[own], beside),

@@ -158,7 +158,7 @@ def test_the_grid_counts_what_ran_and_what_was_reused(tmp_path: Path) -> None:
 def test_a_run_that_only_reused_has_no_timeline(tmp_path: Path) -> None:
     page = report(tmp_path, scaling(), [], session=OTHER)
     assert "No stage but this page ran in this session" in page
-    assert "<svg" not in page
+    assert "Timeline of the stages" not in page
 
 
 def test_what_is_missing_stands_at_the_top(tmp_path: Path) -> None:
@@ -187,7 +187,8 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
     stages = [stage(f"scaling/{evil}", evil, versions={evil: evil}, image=evil)]
     page = report(tmp_path, table, ["1b"], name=evil, config=evil, command=evil, git_commit=evil, content={evil: evil}, stages=stages)
     read = Reader(page)
-    assert len(read.named("script")) == len(read.named("img")) == 1
+    assert len(read.named("img")) == 1
+    assert len(read.named("script")) == len(Reader(report(tmp_path, scaling(), [])).named("script"))
     assert not any(name.startswith("on") for _, attributes in read.elements for name in attributes)
     assert read.tables["package versions"][1] == [evil, evil, "1"]
 
