@@ -62,6 +62,14 @@ def _compact(properties: Facts) -> dict[str, Any]:
     return {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in given.items()}
 
 
+def _facts(path: Path) -> Facts:
+    """Size and checksum of a file; none where it is gone."""
+    try:
+        return file_facts(path)
+    except OSError:
+        return {}
+
+
 class RunCrate:
     """The crate of a study whose `stages`, inputs first, are done.
 
@@ -131,17 +139,16 @@ class RunCrate:
             self.entities[name] = self.crate.add(File(self.crate, dest_path=name, properties=_compact(properties)))
         return self.entities[name]
 
-    def _input(self, path: Path, fingerprint: str = "") -> Entity:
-        """A file of a user's own. `fingerprint`: how its checksum began when the run did."""
-        try:
-            facts: Facts = file_facts(path)
-        except OSError:
-            facts = {}
-        return self._file(path, path.name, facts if facts and facts["sha256"].startswith(fingerprint) else {})
+    def _input(self, path: Path, known: tuple[str, ...] = ("",)) -> Entity:
+        """A file of a user's own. `known`: how its checksum may begin, if it is as it was when the run began."""
+        facts = _facts(path)
+        return self._file(path, path.name, facts if facts and facts["sha256"].startswith(known) else {})
 
     def _inputs(self, task: StageTask) -> Iterator[Entity]:
-        fingerprints = dict(zip(task.spec.reads, task.spec.fingerprints.values(), strict=False)) if isinstance(task, Data) else {}
-        yield from (self._input(path, fingerprints.get(str(path), "")) for path in input_files(task))
+        known: tuple[str, ...] = ("",)
+        if isinstance(task, Data) and not any(path.is_dir() for path in task.files):  # a folder has one fingerprint for all its files
+            known = tuple(task.spec.fingerprints.values())
+        yield from (self._input(path, known) for path in input_files(task))
         for other in task.inputs().values():
             yield from self.made.get(other.entry.path) or [self._file(other.entry.output, f"{other.label}: {other.stage.output}", {})]
 
@@ -159,7 +166,7 @@ class RunCrate:
 
     def _done(self, task: StageTask) -> Entity:
         provenance, job = task.entry.provenance(), task.job(task.entry.path, task.stage.output)
-        files = provenance.get(FILES) or {task.stage.output: file_facts(task.entry.output)}
+        files = provenance.get(FILES) or {task.stage.output: _facts(task.entry.output)}
         told = [name for name in files if str(task.entry.path / name) in job.arguments]
         made = [self._file(task.entry.path / name, f"{task.label}: {name}", facts) for name, facts in files.items() if name not in told]
         self.made[task.entry.path] = made
@@ -197,7 +204,7 @@ class RunCrate:
         """The stage's command, as provenance says that it was."""
         packages = dict(provenance.get("versions", {}))
         of_driver = {"commit": provenance.get("git_commit", "unknown"), "version": packages.pop("gpatlas", None)}
-        if provenance and not provenance["image"]:
+        if "python" in provenance and not provenance["image"]:
             packages["python"] = provenance["python"]
         kinds = {"python": "generic", "R": "generic"}
         index = "cran" if stage.image == "r" else "pypi"

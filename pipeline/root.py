@@ -13,11 +13,11 @@ import luigi
 
 from pipeline.config import Config, shown
 from pipeline.console import emit
-from pipeline.publish import CONFIG, CRATE, is_published, publish, published_fault, refuse_namesake
+from pipeline.publish import CONFIG, CRATE, RUN, is_published, publish, published_fault, refuse_namesake
 from pipeline.record import cost, record
 from pipeline.registry import RUNNERS
 from pipeline.stage_task import HIDDEN, StageTask, damaged, reporting
-from pipeline.store import SEAL, short_hash
+from pipeline.store import read_json, short_hash
 from pipeline.tasks import Report, load_once
 
 CRATE_VERSION = 1  # raised when a crate says other things of the same run
@@ -84,10 +84,16 @@ class RunAll(luigi.Task):
         return {name: task.key for name, task in self.published().items()} | dict.fromkeys((CONFIG, CRATE), self._crate_key())
 
     def _crate_key(self) -> str:
-        """Of all that the crate tells, so of what every stage was when it ran last."""
-        stages = {task.label: task.entry.provenance().get(SEAL) for task in self.stages()}
+        """Of all that decides what the crate tells, but for what the stages were when they ran."""
+        stages = {task.label: task.key for task in self.stages()}
         told = {"content": self.study.content, "credits": self.study.credits.model_dump(), "missing": self.missing}
         return short_hash({"version": CRATE_VERSION, "stages": stages, **told})
+
+    def _tells_of_last_runs(self) -> bool:
+        """Whether run.json, and so the crate, has every stage as it ran last; of one that is gone from the store nobody can tell."""
+        told = {stage["stage"]: stage.get("started") for stage in read_json(self.folder / RUN).get("stages", [])}
+        ran = {task.label: task.entry.provenance() for task in self.stages()}
+        return all(told.get(label) == provenance.get("started") for label, provenance in ran.items() if provenance)
 
     def is_published(self) -> bool:
         """Whether the folder holds just this."""
@@ -96,7 +102,7 @@ class RunAll(luigi.Task):
     def complete(self) -> bool:
         """Raises ConfigError where the folder is another config's."""
         refuse_namesake(self.folder, self.config, self.study.content)
-        return self.is_published() and not any(task.entry.fault() for task in self.stages())
+        return self.is_published() and self._tells_of_last_runs() and not any(task.entry.fault() for task in self.stages())
 
     def run(self) -> Iterator[list[StageTask]]:
         """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""

@@ -112,7 +112,7 @@ def test_who_ran_a_study_is_told_by_its_crate_alone(folder: Path) -> None:
     config = write_study(folder / "study.yaml", study(epochs=1) | {"agent": agent, "license": license})
     code, output = run(config, folder / "results")
     assert code == 0, output
-    assert "8 stages, 0 to do" in output
+    assert "10 stages, 0 to do" in output
     assert entries(folder / "results") == before
     crate = Crate(folder / "results" / "study")
     person = {"@id": f"https://orcid.org/{agent['orcid']}", "@type": "Person", "name": agent["name"]}
@@ -132,6 +132,19 @@ def test_a_stage_that_is_made_again_is_told_again(folder: Path) -> None:
     assert again["startTime"] > before["startTime"]
     (made,) = crate.of(again, "result")
     assert made["sha256"] == hashlib.sha256(fit.entry.output.read_bytes()).hexdigest()
+
+
+def test_what_is_gone_from_the_store_is_not_missed(folder: Path) -> None:
+    """Datasets take the room; without them, a published study is done, and can be published again."""
+    results, data = folder / "results", stages(folder, "simulate")[0].entry.path
+    shutil.rmtree(data)
+    assert run(folder / "study.yaml", results)[1].startswith("nothing to do: ")
+    truncate(results / "study" / "results.csv")
+    code, output = run(folder / "study.yaml", results)
+    assert code == 0, output
+    crate = Crate(results / "study")
+    (read,) = crate.of(crate.actions[f"scaling/{SCENARIOS[0]} ridge"], "object")
+    assert ("sha256" in read, data.exists()) == (False, False)
 
 
 def test_a_whole_that_is_published_stays_where_a_damaged_stage_cannot_be_made_again(folder: Path) -> None:
