@@ -37,8 +37,13 @@ $(VENV)/run: images/gpu.lock images/cuda.lock images/driver.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-$(VENV)/test: $(VENV)/run images/dev.lock
+$(VENV)/test: $(VENV)/run $(VENV)/crate/done images/dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -r images/dev.lock
+	@touch $@
+
+$(VENV)/crate/done: images/crate.lock | $(VENV)/run
+	$(PYTHON) -m venv $(VENV)/crate
+	$(VENV)/crate/bin/pip install --quiet --disable-pip-version-check -r images/crate.lock
 	@touch $@
 
 bench: $(VENV)/test  ## time against the study's way, about 20 minutes on two idle cores

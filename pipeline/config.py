@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from gpatlas.data.settings import ImportSettings, SimulateSettings
 from gpatlas.data.sources import fingerprint
@@ -20,6 +20,7 @@ from gpatlas.figures.registry import Populations
 from gpatlas.models.settings import Device, Protocol
 from gpatlas.settings import Int, Positive, Settings, nearest
 from gpatlas.stages import SIMULATE_ALPHASIMR, STAGES, Stage
+from pipeline.credits import Credits
 from pipeline.data_spec import DataSpec, given
 from pipeline.faults import ConfigError, Faults, fault_of_name, faults_of_numbers
 from pipeline.figures import check_fits, chosen_figures
@@ -40,9 +41,7 @@ MERGE = "tag:yaml.org,2002:merge"
 COLLECTED = "collected"  # the store's folder for what belongs to all experiments
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _File(Credits):
     simulator: Simulator = "native"
     source: str | None = None
     runner: Literal["local", "docker", "slurm"] = "local"
@@ -66,7 +65,7 @@ class Config:
     """A valid config. `source` is set, and `stage` the importer, where AlphaSimR's data are imported. `only`: the experiments asked for.
 
     `scenarios`: what is simulated; `own`: populations of a user's own files. `figures`: (experiment, figure); `further_models`: what those
-    of an experiment draw beside the study's models.
+    of an experiment draw beside the study's models. `content`: of the file, but for the `credits`.
     """
 
     path: Path
@@ -81,6 +80,7 @@ class Config:
     figures: tuple[tuple[str, str], ...]
     further_models: Mapping[str, tuple[str, ...]]
     content: Mapping[str, Any]
+    credits: Credits
 
     @property
     def name(self) -> str:
@@ -184,7 +184,8 @@ def load_config(path: Path, only: tuple[str, ...] = ()) -> Config:
         tuple(population for population in found.own if population.experiment in (only or file.experiments)),
         tuple((name, figure) for name, figure in found.figures if name in (only or file.experiments)),
         found.further_models,
-        content,
+        {key: value for key, value in content.items() if key not in Credits.model_fields},
+        Credits(agent=file.agent, license=file.license),
     )
     _check_run(config, faults)
     faults.stop_if_any()

@@ -28,7 +28,7 @@ from pipeline.console import Console, Work
 from pipeline.faults import ConfigError
 from pipeline.machine import limit
 from pipeline.plan import Plan, laid_out, looking_for
-from pipeline.publish import RUN
+from pipeline.publish import CONFIG, CRATE, RUN
 from pipeline.registry import RUNNERS, SLURM
 from pipeline.root import RunAll
 from pipeline.runners import RunnerError
@@ -220,7 +220,7 @@ def _verdict(root: RunAll) -> int:
         earlier = "; what is published is of an earlier run" if (root.folder / RUN).exists() else ""
         print(f"not finished: {len(undone)} stages are not done; details in {root.folder / 'luigi.log'}{earlier}", file=sys.stderr)
         return EXIT_FAILED
-    print("\n".join(str(root.folder / name) for name in ["run.json", *root.published()]), flush=True)
+    print("\n".join(str(root.folder / name) for name in [RUN, CONFIG, CRATE, *root.published()]), flush=True)
     if not root.missing:
         return 0
     print(f"INCOMPLETE, missing stages: {len(root.missing)}; the same command tries them again", file=sys.stderr)

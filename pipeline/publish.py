@@ -15,6 +15,7 @@ from pipeline.locks import locked
 from pipeline.store import damage, file_facts, read_json, sealed, write_json
 
 RUN, FIGURES = "run.json", "figures"
+CRATE, CONFIG = "ro-crate-metadata.json", "config.yaml"
 
 
 def is_published(folder: Path, keys: Mapping[str, str]) -> bool:
@@ -34,8 +35,8 @@ def _published(folder: Path) -> dict[str, dict[str, Any]]:
     return run.get("published", {}) if run == sealed(run) else {}
 
 
-def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], record: Mapping[str, Any]) -> None:
-    """Copy `sources` (file in the folder: where it comes from) and say so in run.json, with their keys and the `record`.
+def publish(folder: Path, sources: Mapping[str, Path | str], keys: Mapping[str, str], record: Mapping[str, Any]) -> None:
+    """Copy `sources` (file in the folder: where it comes from, or its text) and say so in run.json, with their keys and the `record`.
 
     Files that an earlier run.json lists and this one does not are removed, others left alone.
     """
@@ -46,7 +47,7 @@ def publish(folder: Path, sources: Mapping[str, Path], keys: Mapping[str, str], 
         write_json(folder / RUN, {**record, "published": dict.fromkeys(names)})
         (folder / FIGURES).mkdir(exist_ok=True)
         for name, source in sources.items():
-            _copy(source, folder / name)
+            _put(source, folder / name)
         for name in names.keys() - sources.keys():
             (folder / (FIGURES if "/" in name else "") / Path(name).name).unlink(
                 missing_ok=True
@@ -66,10 +67,13 @@ def refuse_namesake(folder: Path, config: Path, content: Mapping[str, Any]) -> N
         raise ConfigError(f"{config}: {folder} holds what {other} published under the same name; rename one, or choose another --results")
 
 
-def _copy(source: Path, target: Path) -> None:
+def _put(source: Path | str, target: Path) -> None:
     """Aside and renamed. The folder is locked: what else lies aside was left by a run that was killed."""
     for left in target.parent.glob(f".{target.name}.*"):
         left.unlink()
     aside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copyfile(source, aside)
+    if isinstance(source, str):
+        aside.write_text(source, encoding="utf-8")
+    else:
+        shutil.copyfile(source, aside)
     aside.replace(target)

@@ -13,15 +13,19 @@ import luigi
 
 from pipeline.config import Config, shown
 from pipeline.console import emit
-from pipeline.publish import is_published, publish, published_fault, refuse_namesake
+from pipeline.publish import CONFIG, CRATE, RUN, is_published, publish, published_fault, refuse_namesake
 from pipeline.record import cost, record
 from pipeline.registry import RUNNERS
 from pipeline.stage_task import HIDDEN, StageTask, damaged, reporting
+from pipeline.store import read_json, short_hash
 from pipeline.tasks import Report, load_once
+
+CRATE_VERSION = 1  # raised when a crate says other things of the same run
 
 
 class RunAll(luigi.Task):
-    """The study of one config, published: results.csv and tables, figures/*.png, run.json and report.html under results/<config name>/."""
+    """The study of one config, published: results.csv and tables, figures/*.png, report.html, run.json and the metadata of a run crate
+    under results/<config name>/."""
 
     config = luigi.PathParameter(default="configs/demo.yaml", absolute=True, description="config file")
     experiments = luigi.Parameter(default="", description="run these experiments only, separated by commas; default: all")
@@ -77,7 +81,19 @@ class RunAll(luigi.Task):
 
     @property
     def keys(self) -> dict[str, str]:
-        return {name: task.key for name, task in self.published().items()}
+        return {name: task.key for name, task in self.published().items()} | dict.fromkeys((CONFIG, CRATE), self._crate_key())
+
+    def _crate_key(self) -> str:
+        """Of all that decides what the crate tells, but for what the stages were when they ran."""
+        stages = {task.label: task.key for task in self.stages()}
+        told = {"content": self.study.content, "credits": self.study.credits.model_dump(), "missing": self.missing}
+        return short_hash({"version": CRATE_VERSION, "stages": stages, **told})
+
+    def _tells_of_last_runs(self) -> bool:
+        """Whether run.json, and so the crate, has every stage as it ran last; of one that is gone from the store nobody can tell."""
+        told = {stage["stage"]: stage.get("started") for stage in read_json(self.folder / RUN).get("stages", [])}
+        ran = {task.label: task.entry.provenance() for task in self.stages()}
+        return all(told.get(label) == provenance.get("started") for label, provenance in ran.items() if provenance)
 
     def is_published(self) -> bool:
         """Whether the folder holds just this."""
@@ -86,7 +102,7 @@ class RunAll(luigi.Task):
     def complete(self) -> bool:
         """Raises ConfigError where the folder is another config's."""
         refuse_namesake(self.folder, self.config, self.study.content)
-        return self.is_published() and not any(task.entry.fault() for task in self.stages())
+        return self.is_published() and self._tells_of_last_runs() and not any(task.entry.fault() for task in self.stages())
 
     def run(self) -> Iterator[list[StageTask]]:
         """Yields what to publish where it is damaged: Luigi has it made again, and then calls this anew."""
@@ -96,10 +112,18 @@ class RunAll(luigi.Task):
             if again := damaged(self.published().values()):
                 yield again
             sources = {name: _file(name, task) for name, task in self.published().items()}
-            started, why = time.monotonic(), published_fault(self.folder)
-            publish(self.folder, sources, self.keys, self._record())
+            started, why, record = time.monotonic(), published_fault(self.folder), self._record()
+            publish(self.folder, {**sources, **self._crate(sources, record["finished"])}, self.keys, record)
             if why:
                 emit("done", "publish", seconds=time.monotonic() - started, why=why)
+
+    def _crate(self, sources: Mapping[str, Path], finished: str) -> dict[str, str]:
+        """The texts of the run crate's files."""
+        from pipeline.crate import RunCrate  # takes a second
+
+        crate = RunCrate(self.study, self.results, self.stages(), {source: name for name, source in sources.items()})
+        whole = RunAll(self.config, self.experiments, self.results, self.runner).stages() if self.missing else []
+        return {CONFIG: crate.config, CRATE: crate.metadata(finished, self.missing, {task.label: task for task in whole})}
 
     def _record(self) -> dict[str, Any]:
         stages = [{"stage": task.label, "path": str(task.entry.path), **cost(task)} for task in self.stages()]

@@ -197,10 +197,9 @@ class StageTask(luigi.Task):
         part, out = self.entry.part, self.entry.part / self.stage.output
         self.tell("tracking_url", (part / LOG).as_uri())
         self.prepare(part)
-        started = datetime.now(UTC)
-        facts: dict[str, Any] = {}
+        started, facts = datetime.now(UTC), dict[str, Any]()
         with (part / LOG).open("w", encoding="utf-8") as log:
-            outcome = self._runner.run(self._job(part, out), _LineReader(self, log, facts))
+            outcome = self._runner.run(self.job(part, out), _LineReader(self, log, facts))
         self._record(part, outcome, started, facts)
         if outcome.exit_code or not (out.is_file() and out.stat().st_size):
             self._fail(outcome)
@@ -208,7 +207,8 @@ class StageTask(luigi.Task):
         self.tell("status_message", f"took {outcome.wall_seconds:.1f} s\nlog: {self.entry.path / LOG}")
         emit("done", self.label, seconds=outcome.wall_seconds, why=why)
 
-    def _job(self, folder: Path, out: Path | str) -> Job:
+    def job(self, folder: Path, out: Path | str) -> Job:
+        """The run of its command that reads from and writes to its output folder `folder`, the output `out`."""
         source = self.source(folder) if self.stage.source else None
         read = (f"--{self.stage.source}", str(source)) if source else ()
         arguments = (self.stage.command, *read, "--out", str(out), *self.stage.flags(self.told(folder)))
@@ -217,7 +217,7 @@ class StageTask(luigi.Task):
 
     def _repeat(self, folder: Path) -> str:
         """The command that repeats the stage, into the current folder."""
-        return self._runner.command(self._job(folder, self.stage.output))
+        return self._runner.command(self.job(folder, self.stage.output))
 
     def _record(self, part: Path, outcome: Outcome, started: datetime, facts: dict[str, Any]) -> None:
         provenance = {

@@ -1,8 +1,11 @@
-"""What needs the Docker engine, an image or a browser. Without it such a test is skipped, and fails where CI is set."""
+"""What needs the Docker engine, an image, a browser or roc-validator. Without it such a test is skipped, and fails where CI is set."""
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import docker
@@ -38,6 +41,22 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         unavailable("no chromium on PATH: apt-get install chromium")
     with chromium(program, tmp_path_factory.mktemp("chromium")) as tab:
         yield tab
+
+
+@pytest.fixture(scope="session")
+def faults_of_crate() -> Callable[[Path], str]:
+    """What roc-validator, which has an environment of its own, finds wrong with the run crate in a folder."""
+    python = Path(sys.prefix) / "crate" / "bin" / "python"
+    if not python.exists():
+        unavailable(f"no roc-validator in {python.parents[1]}: make .venv/test")
+
+    def faults(folder: Path) -> str:
+        command = [str(python), str(Path(__file__).parent / "validate_crate.py"), str(folder)]
+        ended = subprocess.run(command, capture_output=True, text=True)
+        assert "checks, " in ended.stdout, ended.stderr
+        return "" if ended.returncode == 0 else ended.stdout
+
+    return faults
 
 
 @pytest.fixture(scope="session")

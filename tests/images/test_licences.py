@@ -42,7 +42,7 @@ def test_the_page_says_what_metadata_say(lock: str) -> None:
     assert section(lock) == table(lock)
 
 
-@pytest.mark.parametrize("lock", ["r", "cuda"])
+@pytest.mark.parametrize("lock", ["r", "cuda", "crate"])
 def test_what_is_not_installed_here_is_listed_too(lock: str) -> None:
     rows = section(lock).removeprefix(TABLE).splitlines()
     assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == locked(lock)

@@ -192,11 +192,14 @@ def test_numbers_in_exponent_form(tmp_path: Path) -> None:
 
 
 FAULTS = [
-    ("protocl", "paper", "protocl: unknown key, did you mean 'protocol'? (allowed: device, experiments, "),
+    ("protocl", "paper", "protocl: unknown key, did you mean 'protocol'? (allowed: agent, device, experiments, "),
     ("protocol", "both", "protocol: must be 'holdout', 'paper' or 'cross_validation', got 'both'"),
     ("device", "gpu", "device: must be 'auto', 'cpu' or 'cuda', got 'gpu'"),
     ("threads", 0, "threads: must be greater than or equal to 1, got 0"),
     ("threads", "two", "threads: must be a valid integer, got 'two'"),
+    ("agent", {"name": "Ada", "orcid": "0000-0002-1825-0098"}, "agent.orcid: must be an ORCID, as 0000-0002-1825-0097 is one, got"),
+    ("agent", {"orcid": "0000-0002-1694-233X"}, "agent.name: is required"),
+    ("license", "", "license: String must have at least 1 character, got ''"),
     ("runner", "pbs", "runner: must be 'local', 'docker' or 'slurm', got 'pbs'"),
     ("slurm", "main", "slurm: must be a valid dictionary, got 'main'"),
     ("slurm", {"partitoin": "main"}, "slurm.partitoin: unknown key, did you mean 'partition'?"),

@@ -1,6 +1,7 @@
 """The driver, run as a person runs it: what it makes, what it reuses, what it says, and what it survives."""
 
 import base64
+import hashlib
 import json
 import os
 import pty
@@ -12,12 +13,13 @@ import socket
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from crates import Crate
 from damage import flip_a_bit
 from drivers import (
     ENVIRONMENT,
@@ -63,7 +65,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def test_a_run_publishes_what_it_says(finished: tuple[Path, str]) -> None:
     results, output = finished
-    for name in ("results.csv", *(f"figures/figure_{figure}.png" for figure in FIGURES), "run.json", "report.html"):
+    for name in (
+        "results.csv",
+        *(f"figures/figure_{figure}.png" for figure in FIGURES),
+        "run.json",
+        "config.yaml",
+        "ro-crate-metadata.json",
+        "report.html",
+    ):
         assert (results / "test" / name).is_file()
         assert str(results / "test" / name) in output
     assert output.splitlines()[-1] == str(results / "test" / "report.html")
@@ -144,6 +153,56 @@ def test_the_pages_explain_every_file_key_and_column(finished: tuple[Path, str])
     assert keys - elsewhere == named_on_page("files.md", "provenance.json") - elsewhere
     assert not unexplained("results", published / "results.csv")
     assert not [path for path in left if path.match("table.*.csv") and unexplained(path.name.split(".")[1], path)]
+
+
+def test_the_published_folder_is_a_valid_run_crate(finished: tuple[Path, str], faults_of_crate: Callable[[Path], str]) -> None:
+    assert faults_of_crate(finished[0] / "test") == ""
+
+
+def test_the_validator_finds_faults(finished: tuple[Path, str], tmp_path: Path, faults_of_crate: Callable[[Path], str]) -> None:
+    crate = shutil.copytree(finished[0] / "test", tmp_path / "crate")
+    (crate / "figures" / "figure_1b.png").unlink()
+    metadata = json.loads((crate / "ro-crate-metadata.json").read_text())
+    action = next(item for item in metadata["@graph"] if item.get("name") == "scaling/qhaplo_16qtl_200n_rep1 ridge")
+    del action["instrument"]
+    (crate / "ro-crate-metadata.json").write_text(json.dumps(metadata))
+    faults = faults_of_crate(crate)
+    assert "figures/figure_1b.png" in faults
+    assert "instrument" in faults
+
+
+def test_the_crate_tells_what_was_made_of_what(finished: tuple[Path, str]) -> None:
+    results, crate = finished[0], Crate(finished[0] / "test")
+    labels = {stage["stage"] for stage in json.loads((results / "test" / "run.json").read_text())["stages"]}
+    assert set(crate.actions) == labels | {"Run of the study test"}
+    for item in (item for item in crate.items.values() if item["@type"] == "File" and "sha256" in item and "text" not in item):
+        content = (results / item["alternateName"]).read_bytes()
+        assert (item["contentSize"], item["sha256"]) == (str(len(content)), hashlib.sha256(content).hexdigest())
+    published = json.loads((results / "test" / "run.json").read_text())["published"]
+    assert {part["@id"] for part in crate.items["./"]["hasPart"]} == published.keys() - {"ro-crate-metadata.json"}
+    assert yaml.safe_load((results / "test" / "config.yaml").read_text()) == yaml.safe_load(TEST_CONFIG.read_text())
+    fit = crate.actions["scaling/qhaplo_16qtl_200n_rep1 ridge"]
+    (tool,) = crate.of(fit, "instrument")
+    provenance = json.loads((results / fit["@id"].removeprefix("#") / "provenance.json").read_text())
+    versions = {item["name"]: item["softwareVersion"] for item in crate.of(tool, "softwareRequirements")}
+    assert versions | {"gpatlas": tool["softwareVersion"]} == provenance["versions"] | {"python": provenance["python"]}
+    assert fit["startTime"] == provenance["started"]
+
+
+def test_no_place_of_the_machine_is_in_the_crate(finished: tuple[Path, str]) -> None:
+    folder = finished[0] / "test"
+    texts = [(folder / name).read_text() for name in ("ro-crate-metadata.json", "config.yaml")]
+    assert not [place for place in (finished[0], PROJECT, sys.prefix, Path.home()) for text in texts if f"{place}/" in text]
+
+
+@pytest.mark.parametrize("stage", ["scaling/qhaplo_16qtl_200n_rep1 ridge", "collected/test figure_1b"])
+def test_a_stage_can_be_repeated_from_the_crate_alone(finished: tuple[Path, str], tmp_path: Path, stage: str) -> None:
+    (name, made), *_ = Crate(shutil.copytree(finished[0] / "test", tmp_path / "crate")).repeat(stage, tmp_path / "empty").items()
+    if name.endswith(".png"):
+        assert made.read_bytes() == (finished[0] / "test" / name).read_bytes()
+    else:
+        original = pd.read_csv(finished[0] / name.removeprefix("#"))
+        pd.testing.assert_frame_equal(pd.read_csv(made).drop(columns="seconds"), original.drop(columns="seconds"))
 
 
 def test_a_second_run_executes_nothing(finished: tuple[Path, str]) -> None:

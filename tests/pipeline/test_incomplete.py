@@ -1,12 +1,15 @@
 """A study some of whose stages fail: what there is of it is published, is marked, and is never taken for the whole."""
 
+import hashlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from crates import Crate
 from damage import truncate
 from drivers import RIDGE_STUDY, entries, run, table, write_study
 
@@ -59,7 +62,7 @@ def folder(finished: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_there_is_replaces_an_earlier_run_and_the_whole_replaces_it(folder: Path) -> None:
+def test_what_there_is_replaces_an_earlier_run_and_the_whole_replaces_it(folder: Path, faults_of_crate: Callable[[Path], str]) -> None:
     config, results = write_study(folder / "study.yaml", study(n_penalties=21)), folder / "results"
     blocks = block(*stages(folder, "pairwise"))
     code, output = run(config, results)
@@ -74,6 +77,15 @@ def test_what_there_is_replaces_an_earlier_run_and_the_whole_replaces_it(folder:
     assert figures(folder) == ["figure_4_scaling.png"]
     page = (results / "study" / "report.html").read_text()
     assert all(label in page.partition("<nav")[0] for label in (*fits, figure))
+
+    crate = Crate(results / "study")
+    statuses = {name: action["actionStatus"].rpartition("/")[2] for name, action in crate.actions.items()}
+    failed = {*fits, figure, "Run of the study study"}
+    assert statuses == {name: "FailedActionStatus" if name in failed else "CompletedActionStatus" for name in statuses}
+    assert failed <= statuses.keys()
+    assert crate.actions[figure]["error"].startswith("ended with exit code 1: ")
+    assert str(folder) not in crate.text
+    assert faults_of_crate(crate.folder) == ""
 
     before = entries(results)
     code, output = run(config, results)
@@ -91,6 +103,49 @@ def test_what_there_is_replaces_an_earlier_run_and_the_whole_replaces_it(folder:
     assert (figures(folder), record(folder)["missing"]) == (FIGURES, {})
     assert set(table(results, "study")["model"]) == {"ridge", "pairwise"}
     assert "Incomplete" not in (results / "study" / "report.html").read_text()
+
+
+def test_who_ran_a_study_is_told_by_its_crate_alone(folder: Path) -> None:
+    """So it changes no key, and no stage runs again."""
+    agent, license = {"name": "Ada Example", "orcid": "0000-0002-1825-0097"}, "https://creativecommons.org/licenses/by/4.0/"
+    before, root = entries(folder / "results"), Crate(folder / "results" / "study").items["./"]
+    assert ("author" in root, root["license"]) == (False, "None is given: ask who ran the study")
+    config = write_study(folder / "study.yaml", study(n_penalties=20) | {"agent": agent, "license": license})
+    code, output = run(config, folder / "results")
+    assert code == 0, output
+    assert "10 stages, 0 to do" in output
+    assert entries(folder / "results") == before
+    crate = Crate(folder / "results" / "study")
+    person = {"@id": f"https://orcid.org/{agent['orcid']}", "@type": "Person", "name": agent["name"]}
+    assert all(crate.of(item, "agent") == [person] for item in crate.actions.values())
+    assert (crate.of(crate.items["./"], "author"), crate.items["./"]["license"]) == ([person], {"@id": license})
+    assert run(config, folder / "results")[1].startswith("nothing to do: ")
+
+
+def test_a_stage_that_is_made_again_is_told_again(folder: Path) -> None:
+    """Its times and checksums are others, those of what is published are not."""
+    before, fit = Crate(folder / "results" / "study").actions[f"scaling/{SCENARIOS[0]} ridge"], stages(folder, "ridge")[0]
+    truncate(fit.entry.output)
+    assert run(folder / "study.yaml", folder / "results")[0] == 0
+    crate = Crate(folder / "results" / "study")
+    again = crate.actions[fit.label]
+    assert again["@id"] == before["@id"]
+    assert again["startTime"] > before["startTime"]
+    (made,) = crate.of(again, "result")
+    assert made["sha256"] == hashlib.sha256(fit.entry.output.read_bytes()).hexdigest()
+
+
+def test_what_is_gone_from_the_store_is_not_missed(folder: Path) -> None:
+    """Datasets take the room; without them, a published study is done, and can be published again."""
+    results, data = folder / "results", stages(folder, "simulate")[0].entry.path
+    shutil.rmtree(data)
+    assert run(folder / "study.yaml", results)[1].startswith("nothing to do: ")
+    truncate(results / "study" / "results.csv")
+    code, output = run(folder / "study.yaml", results)
+    assert code == 0, output
+    crate = Crate(results / "study")
+    (read,) = crate.of(crate.actions[f"scaling/{SCENARIOS[0]} ridge"], "object")
+    assert ("sha256" in read, data.exists()) == (False, False)
 
 
 def test_a_whole_that_is_published_stays_where_a_damaged_stage_cannot_be_made_again(folder: Path) -> None:
@@ -142,7 +197,7 @@ def test_a_report_that_cannot_be_written_hides_nothing_else(tmp_path: Path) -> N
     assert code == 1
     assert "INCOMPLETE, missing stages: 1" in output
     assert list(record(tmp_path)["missing"]) == ["collected/study report"]
-    assert list(record(tmp_path)["published"]) == ["results.csv"]
+    assert list(record(tmp_path)["published"]) == ["results.csv", "config.yaml", "ro-crate-metadata.json"]
     blocked.unlink()
     code, output = run(config, results)
     assert code == 0, output

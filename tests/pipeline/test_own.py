@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from crates import Crate
 from drivers import PROJECT, changed, entries, run, write_study
 from explained import unexplained
 from luigi.task_register import Register
@@ -260,7 +261,7 @@ def bases_of(path: Path) -> list[list[str]]:
     return [sorted(task.base_fits) for task in stages(path) if isinstance(task, Fit) and task.model == "stack"]
 
 
-def test_a_stack_combines_the_fits_of_its_experiment(folder: Path) -> None:
+def test_a_stack_combines_the_fits_of_its_experiment(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     path, results = with_stack(folder), folder / "results"
     assert bases_of(path) == [["elastic_net", "ridge"]] * 2
     order = [task.model for task in stages(path) if isinstance(task, Fit)]
@@ -274,6 +275,19 @@ def test_a_stack_combines_the_fits_of_its_experiment(folder: Path) -> None:
     told = json.loads(provenance.read_text())
     assert set(told["ingredients"]["inputs"]) == {"data", "ridge", "elastic_net"}
     assert f"--fits {provenance.parent / 'base_fits.json'}" in told["command"]
+
+    crate = Crate(results / "study", inputs=folder)
+    assert str(folder) not in crate.text + (crate.folder / "config.yaml").read_text()
+    read = {f"own.{end}" for end in ("bed", "bim", "fam", "pheno.tsv", "covariates.tsv")}
+    assert {item["alternateName"] for item in crate.of(crate.actions["Run of the study study"], "object")} == {
+        f"inputs/{name}" for name in read
+    }
+    data = yaml.safe_load((crate.folder / "config.yaml").read_text())["experiments"]["trial"]["data"]
+    assert (data["genotypes"], data["phenotypes"]) == ("inputs/own.bed", "inputs/own.pheno.tsv")
+    made = crate.repeat("trial/trial/height stack", tmp_path_factory.mktemp("empty"))
+    (again,) = (pd.read_csv(path) for path in made.values() if path.name == "table.csv")
+    original = pd.read_csv(provenance.parent / "table.csv")
+    pd.testing.assert_frame_equal(again.drop(columns="seconds"), original.drop(columns="seconds"))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +348,7 @@ def test_the_manifest_lists_published_values(folder: Path) -> None:
 
 def test_an_import_s_container_sees_its_files_and_no_others(folder: Path) -> None:
     data = next(task for task in stages(study(folder)) if isinstance(task, Data))
-    job = data._job(folder / "part", folder / "part" / "data.h5")
+    job = data.job(folder / "part", folder / "part" / "data.h5")
     mounts = {mount["Source"]: (mount["Target"], mount["ReadOnly"]) for mount in container_options(job, "1:1")["mounts"]}
     files = [folder / f"own.{end}" for end in ("bed", "bim", "fam", "pheno.tsv", "covariates.tsv")]
     results = folder / "results"

@@ -15,8 +15,8 @@ from damage import DAMAGES
 from pipeline.faults import ConfigError
 from pipeline.publish import is_published, publish, published_fault, refuse_namesake
 
-A = {"results.csv": "a", "figures/one.png": "a", "figures/two.png": "a", "report.html": "a"}
-B = {"results.csv": "b", "figures/one.png": "b", "report.html": "b"}
+A = {"results.csv": "a", "figures/one.png": "a", "figures/two.png": "a", "report.html": "a", "told.json": "a"}
+B = {"results.csv": "b", "figures/one.png": "b", "report.html": "b", "told.json": "b"}
 
 
 class Killed(BaseException):
@@ -24,11 +24,13 @@ class Killed(BaseException):
 
 
 def publish_run(store: Path, folder: Path, keys: dict[str, str]) -> None:
+    """Files of the store, and one that is a text."""
     sources = {name: store / f"{key}-{Path(name).name}" for name, key in keys.items()}
     store.mkdir(exist_ok=True)
     for name, source in sources.items():
         source.write_text(f"{name}\nof {keys[name]}\n")
-    publish(folder, sources, keys, {"config": "study.yaml"})
+    told = {name: source.read_text() for name, source in sources.items() if name.endswith(".json")}
+    publish(folder, {**sources, **told}, keys, {"config": "study.yaml"})
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -100,7 +102,7 @@ def test_what_is_published_no_longer_is_removed_and_nothing_elsewhere(tmp_path: 
     assert {(tmp_path / name).read_text() for name in ("report.html", "one.png")} == {"another's"}
 
 
-@pytest.mark.parametrize("name", ["results.csv", "figures/one.png", "run.json"])
+@pytest.mark.parametrize("name", ["results.csv", "figures/one.png", "told.json", "run.json"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_published_again(tmp_path: Path, damage: Callable[[Path], None], name: str) -> None:
     folder = tmp_path / "study"
