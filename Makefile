@@ -5,7 +5,7 @@ CONFIG ?= configs/demo.yaml
 WORKERS ?= 2
 PORT ?= 8082
 
-.PHONY: run scheduler images wheel test bench clean
+.PHONY: run scheduler images wheel pages test bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run  ## set up and run the demo (another study: make run CONFIG=configs/reduced.yaml)
@@ -20,6 +20,9 @@ images: $(VENV)/run  ## build the container images that are missing
 wheel: $(VENV)/run  ## build dist/gpatlas-*.whl, which needs no checkout
 	@rm -rf build
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+pages: $(VENV)/test  ## build the pages: site/index.html, which needs no network
+	$(BIN)/python -m mkdocs build --strict
 
 test: $(VENV)/test  ## set up and run lint, type checks and tests
 	$(BIN)/ruff check

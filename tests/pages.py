@@ -30,7 +30,7 @@ class Reader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._open == "caption":
             self.tables[data] = self._rows
-        elif self._open in ("td", "button"):
+        elif self._rows and self._open in ("td", "button"):
             self._rows[-1][-1] += data
 
     def named(self, tag: str) -> list[dict[str, str | None]]:

@@ -19,5 +19,5 @@ def test_quick_run_writes_every_row(tmp_path: Path) -> None:
     assert costs["stage"].tolist() == ["simulate", "ridge, a split", "linear_sgd, an epoch", "mlp, an epoch"]
     assert costs["seconds"].notna().all()
     assert (costs["peak_memory_mb"] > 0).all()
-    assert all(work in (tmp_path / "BENCHMARKS.md").read_text() for work in table["work"])
+    assert all(work in (tmp_path / "benchmarks.md").read_text() for work in table["work"])
     assert (tmp_path / "cost.png").stat().st_size > 0

@@ -48,7 +48,7 @@ def measured(modules: list[str], quick: bool) -> Iterator[dict[str, Any]]:
 
 
 def write(table: pd.DataFrame, costs: pd.DataFrame, out: Path) -> None:
-    """benchmarks.csv, costs.csv, cost.png and BENCHMARKS.md, which with cost.png goes to docs/ by hand."""
+    """benchmarks.csv, costs.csv, cost.png and benchmarks.md, which with cost.png goes to docs/ by hand."""
     out.mkdir(parents=True, exist_ok=True)
     table = table.reindex(columns=COLUMNS)
     table.to_csv(out / "benchmarks.csv", index=False)
@@ -56,7 +56,7 @@ def write(table: pd.DataFrame, costs: pd.DataFrame, out: Path) -> None:
     draw(costs, out / "cost.png")
     facts = markdown(["", ""], [[name, fact] for name, fact in machine().items()])
     cells = [[shown(value) for value in row] for row in table.itertuples(index=False)]
-    (out / "BENCHMARKS.md").write_text(TEXT.format(machine=facts, table=markdown(COLUMNS, cells)))
+    (out / "benchmarks.md").write_text(TEXT.format(machine=facts, table=markdown(COLUMNS, cells)))
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -1,6 +1,6 @@
 """A study on a cluster, predicted: `PYTHONPATH=. python tests/benchmarks/cluster_schedule.py configs/paper.yaml` simulates its schedule.
 
-Every stage takes what docs/BENCHMARKS.md measured of its kind, by its work; networks train all their epochs, on one core. Each job starts
+Every stage takes what docs/benchmarks.md measured of its kind, by its work; networks train all their epochs, on one core. Each job starts
 as soon as its input is there and a node has room, the longest first; `OVERHEAD` goes to the driver and Slurm.
 """
 
@@ -16,7 +16,7 @@ from gpatlas.settings import Size
 from gpatlas.stages import FITS
 from pipeline.config import load_config
 
-OVERHEAD = 1.0  # seconds of a job: docs/CLUSTERS.md
+OVERHEAD = 1.0  # seconds of a job: docs/cluster.md
 SECONDS_OF_CELL = 1.6e-7  # to simulate a genotype: r/simulate.R, 100,000 × 2002
 FLOPS_OF_RIDGE, FLOPS_OF_NETWORK = 2.5e10, 1.0e11  # a second and core: 10,000 × 1000 in ten splits; 1000 × 46 to 1,000,000 × 6326
 SECONDS_OF_READING = 1.6e-9  # a genotype in an epoch: linear_sgd, 1,000,000 × 6326

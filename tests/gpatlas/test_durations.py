@@ -1,4 +1,4 @@
-"""Estimated times: above what was measured (docs/BENCHMARKS.md), and growing with the work."""
+"""Estimated times: above what was measured (docs/benchmarks.md), and growing with the work."""
 
 from typing import Any
 

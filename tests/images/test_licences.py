@@ -1,4 +1,4 @@
-"""Every dependency that is locked stands in docs/LICENCES.md, with the licence that its own metadata name.
+"""Every dependency that is locked stands in docs/licences.md, with the licence that its own metadata name.
 
 After a change of the locks: python tests/images/test_licences.py
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "LICENCES.md"
+PAGE = ROOT / "docs" / "licences.md"
 TABLE = "| package | licence |\n|---|---|\n"
 
 
