@@ -83,6 +83,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 X, y, families = plants.arrays("height")
 predicted = cross_val_predict(gpatlas.Ridge(), X, y, groups=families, cv=GroupKFold(8))
 
+# %% [markdown]
+# Each point is a plant, as observed and as predicted from the other families; on the line the two agree.
+
 # %%
 figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
 axes.plot(predicted, y, ".", alpha=0.6)
@@ -111,7 +114,7 @@ found = model.tables_["pairs"]
 found.head()
 
 # %% [markdown]
-# Are these the true ones? Those that it misses have the smallest effects.
+# Are these the true ones?
 
 # %%
 pairs = lines.effects.pairs[2] + 1  # loci are numbered from 1, as in tables
@@ -119,6 +122,9 @@ true = pd.DataFrame({"pair": [tuple(sorted(pair)) for pair in pairs.tolist()], "
 named = pd.DataFrame({"pair": found[["locus_1", "locus_2"]].apply(tuple, axis=1), "estimated": abs(found["effect"])})
 both = true.merge(named, on="pair", how="outer").fillna(0.0)
 print(f"{len(named)} pairs found, {(both['true'] * both['estimated'] > 0).sum()} of the {len(true)} true ones")
+
+# %% [markdown]
+# Estimated effects of pairs against true ones: those that it misses, at 0, have the smallest.
 
 # %%
 figure, axes = plt.subplots(figsize=(4, 4), layout="constrained")
@@ -154,6 +160,9 @@ experiments:
 results = pd.read_csv("results/study/results.csv")
 wide = results.pivot(index="h2", columns="model", values="pearson_r")
 wide.round(3)
+
+# %% [markdown]
+# Accuracy of both models by heritability, below the ceiling that no model can pass.
 
 # %%
 axes = wide.plot(marker="o", figsize=(6, 3), xlabel="Heritability", ylabel="r", ylim=(0, 1))

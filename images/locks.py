@@ -47,7 +47,9 @@ def write_locks(options: list[str]) -> None:
     wanted["gpu"] += [line for line in lock_lines("gpu")[1] if line.startswith("torch==")]
     everything = resolve_all([one for lock in LOCKS for one in wanted[lock]], options)
     asked: list[str] = []
-    written: set[str] = {canonicalize_name(line.partition("==")[0]) for line in lock_lines("cuda")[1]}  # what torch brings where it has CUDA
+    written: set[str] = {
+        canonicalize_name(line.partition("==")[0]) for line in lock_lines("cuda")[1]
+    }  # what torch brings where it has CUDA
     with TemporaryDirectory() as folder:
         versions = Path(folder) / "versions.txt"
         versions.write_text("\n".join(everything.values()))
