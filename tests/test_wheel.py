@@ -13,7 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from documented import PAGES, commands, everywhere
 from drivers import PROJECT
+from figure_tables import table_of
 
 from gpatlas.command import DRIVER
 from gpatlas.stages import STAGES
@@ -21,7 +23,6 @@ from gpatlas.version import __version__
 from images import IMAGES
 
 LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "results", "wheels", "r-packages", "build", "dist", "*.png")
-README = (PROJECT / "README.md").read_text()
 
 
 def ran(*words: str, cwd: Path, program: Path = Path(sys.executable)) -> str:
@@ -46,10 +47,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def programs(wheel: Path) -> Path:
     """Folder of the programs of an environment that has the wheel, and borrows what that needs from the tests' own."""
-    environment = wheel.parent / "environment"
-    ran("-m", "venv", "--without-pip", str(environment), cwd=wheel.parent)
-    install = "-m pip --python environment install --quiet --no-deps --no-index --no-compile"
-    ran(*install.split(), str(wheel), cwd=wheel.parent)
+    environment = wheel.parent / ".venv"
+    ran("-m", "venv", "--without-pip", environment.name, cwd=wheel.parent)
+    activate, install = everywhere("environment")
+    assert install == "pip install gpatlas-*.whl"
+    install = install.replace("pip install", f"{sys.executable} -m pip --python .venv install --quiet --no-deps --no-index --no-compile")
+    ran("-c", f"{activate}; [ $(command -v python) = $PWD/.venv/bin/python ] && {install}", cwd=wheel.parent, program=Path("bash"))
     (packages,) = environment.glob("lib/python*/site-packages")
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return environment / "bin"
@@ -89,27 +92,40 @@ def test_the_simulator_in_r_is_there(programs: Path, folder: Path) -> None:
     assert ran("-P", "-c", code, cwd=folder, program=programs / "python") == (PROJECT / "r" / "simulate.R").read_text()
 
 
-def test_the_readmes_commands_work_on_less(programs: Path, folder: Path) -> None:
-    commands = re.findall(r"^gpatlas ([^#\n]+)", README, re.MULTILINE)
-    assert [command.split()[0] for command in commands] == ["configs", "configs", "plan", "run"]
-    printed = [gpatlas(command, programs, folder) for command in commands[:2]]
-    assert "own " in printed[0]
-    config = folder / "own.yaml"
-    assert config.name in printed[1].splitlines()
+def on_less(words: list[str], folder: Path) -> list[str]:
+    """The command, for one trait and one model where it is a study of own files; the plan of other studies."""
+    if words[0] not in ("plan", "run"):
+        return words
+    config = folder / words[words.index("--config") + 1]
     content = yaml.safe_load(config.read_text())
-    content["experiments"]["own"] |= {"models": {"ridge": None}, "figures": []}
-    content["experiments"]["own"]["data"]["traits"] = ["height"]
+    (experiment, *_) = content["experiments"].values()
+    if "data" not in experiment:
+        return ["plan", *words[1:]] if "--workers" not in words else ["plan", "--config", str(config)]
+    experiment["data"]["traits"] = ["height"]
+    experiment |= {"models": {"ridge": None}, "figures": []}
     config.write_text(yaml.safe_dump(content))
-    printed = [gpatlas(command, programs, folder) for command in commands[2:]]
-    assert printed[0].startswith("own.yaml: 1 scenarios, 4 stages: 0 done, 4 to do")
-    assert "results/own/report.html" in printed[1]
-    table = pd.read_csv(folder / "results" / "own" / "results.csv")
-    assert table["trait_name"].tolist() == ["height"]
-    assert (table["pearson_r"] > 0.2).all()
-    assert json.loads((folder / "results" / "own" / "run.json").read_text())["git_commit"] == "unknown"
+    return words
 
 
-def test_stages_work_by_hand(programs: Path, folder: Path) -> None:
-    for words in ("simulate --n-individuals 200 --out data.h5", "fit-ridge --data data.h5 --protocol holdout --out ridge.csv"):
-        gpatlas(words, programs, folder)
-    assert pd.read_csv(folder / "ridge.csv")["model"].unique().tolist() == ["ridge"]
+@pytest.mark.parametrize("page", [page for page in PAGES if commands("gpatlas", page)], ids=lambda page: page.name)
+def test_commands_of_a_page_work(page: Path, programs: Path, folder: Path) -> None:
+    """In their order, beside what a checkout and a finished demo have."""
+    for name in ("configs", "tests"):
+        (folder / name).symlink_to(PROJECT / name)
+    (folder / "results" / "demo").mkdir(parents=True)
+    table_of("limits", "one replicate").to_csv(folder / "results" / "demo" / "results.csv", index=False)
+    for command in commands("gpatlas", page):
+        words = on_less(shlex.split(command)[1:], folder)
+        printed = ran(*words, cwd=folder, program=programs / "gpatlas")
+        if "--out" in words:
+            assert (folder / words[words.index("--out") + 1]).is_file()
+        if words[0] == "plan":
+            assert re.search(r"^[\w/]+\.yaml: \d+ scenarios, \d+ stages: 0 done", printed, re.MULTILINE)
+    if page.name == "README.md":
+        for study in ("own", "my"):
+            published = folder / "results" / study
+            table = pd.read_csv(published / "results.csv")
+            assert table["trait_name"].tolist() == ["height"]
+            assert (table["pearson_r"] > 0.2).all()
+            assert json.loads((published / "run.json").read_text())["git_commit"] == "unknown"
+            assert (published / "report.html").is_file()

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import unavailable
+from documented import everywhere
 from drivers import ENVIRONMENT, LOCAL, PROJECT, is_waited_for, run, small_study, start, table, undisturbed_table, wait_for, write_study
 from slurm_cluster import Cluster, missing_programs
 from tiny_image import exported_tiny_image
@@ -165,21 +166,14 @@ def sham(study: Study) -> Study:
     return study
 
 
-def commands_of_readme() -> list[list[str]]:
-    """From a checkout to a run on a cluster."""
-    (block,) = re.findall(r"^## On a cluster\n.+?^```sh\n(.+?)^```", (PROJECT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    return [shlex.split(line, comments=True) for line in block.splitlines()]
-
-
 def test_tables_are_the_local_runner_s_to_the_last_bit(study: Study, tmp_path: Path) -> None:
-    """Of a config as it stands, whose short stages share jobs, by the commands of the README."""
+    """Of a config as it stands, whose short stages share jobs, by the commands of README and pages."""
     config, flags = PROJECT / "configs" / "test.yaml", ("--experiments", "pleiotropy")
-    (make, *install), *commands = commands_of_readme()
-    subprocess.run([make, "--dry-run", "--always-make", *install], cwd=PROJECT, check=True, capture_output=True)
-    assert [command[0] for command in commands] == [".venv/bin/luigi"] * 2
+    commands = [shlex.split(command) for command in everywhere("slurm")]
+    assert [command[3] for command in commands] == ["Plan", "RunAll"]
     for command in commands:
-        (of_readme,) = (word for word in command if word.startswith("configs/"))
-        words = [str(config) if word == of_readme else word for word in command[1:]]
+        (of_page,) = (word for word in command if word.startswith("configs/"))
+        words = [str(config) if word == of_page else word for word in command[1:]]
         words = [sys.executable, "-m", "luigi", *words, f"--results={study.results}", *flags]
         ended = subprocess.run(words, cwd=PROJECT, env=study.environment, capture_output=True, text=True, timeout=SECONDS)
         assert ended.returncode == 0, ended.stdout + ended.stderr
