@@ -5,7 +5,7 @@ CONFIG ?= configs/demo.yaml
 WORKERS ?= 2
 PORT ?= 8082
 
-.PHONY: run scheduler images wheel pages test bench clean
+.PHONY: run scheduler images wheel pages test locks bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run  ## set up and run the demo (another study: make run CONFIG=configs/reduced.yaml)
@@ -45,6 +45,9 @@ $(VENV)/crate/done: images/crate.lock | $(VENV)/run
 	$(PYTHON) -m venv $(VENV)/crate
 	$(VENV)/crate/bin/pip install --quiet --disable-pip-version-check -r images/crate.lock
 	@touch $@
+
+locks: $(VENV)/test  ## write images/gpu.lock, driver.lock and dev.lock anew, with the newest versions that fit
+	$(BIN)/python -m images.locks
 
 bench: $(VENV)/test  ## time against the study's way, about 20 minutes on two idle cores
 	$(BIN)/python tests/benchmarks

@@ -1,8 +1,9 @@
 """gpatlas: which model predicts a trait, from genotypes with epistasis.
 
-    data = gpatlas.simulate(n_individuals=500)          # or gpatlas.load("data.h5")
+    data = gpatlas.simulate(n_individuals=500)          # or gpatlas.load("data.h5"), or your own: load("my.bed", phenotypes="my.tsv")
     gpatlas.compare(data, ["ridge", "pairwise"])        # r of each model on individuals that it never saw
-    gpatlas.Ridge().fit(X, y).predict(X)                # every model is a scikit-learn estimator too
+    X, y, groups = data.arrays(1)                       # of the first trait, for scikit-learn
+    gpatlas.Ridge().fit(X, y).predict(X)                # every model is an estimator of scikit-learn's
 
 Nothing heavy is imported before it is used.
 """

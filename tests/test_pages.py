@@ -56,6 +56,19 @@ def test_nothing_is_loaded_from_a_network(site: Path, built: dict[str, Reader]) 
     assert not [(name, address) for name, address in loaded if re.match(r"(https?:)?//", address)]
 
 
+def test_the_notebook_was_executed(site: Path, built: dict[str, Reader]) -> None:
+    """The build fails where one of its cells does; what the cells show is there, and no warning."""
+    page = (site / "python.html").read_text()
+    pictures = [one for one in built["python.html"].named("img") if str(one["src"]).startswith("data:image/png;base64,")]
+    assert len(pictures) == 4
+    assert all(one["alt"] != "No description has been provided for this image" for one in pictures)
+    assert "Population(data/own/own.bed: 288 individuals, 344 loci, 3 traits)" in page
+    assert "11 pairs found, 11 of the 15 true ones" in page
+    assert "results/study/report.html" in page
+    assert "application/vnd.jupyter.stderr" not in page
+    assert "mkdtemp" not in page
+
+
 def test_links_lead_somewhere(site: Path, built: dict[str, Reader]) -> None:
     """Also on pages that are not written in Markdown, which MkDocs does not check."""
     names = {name: {value for _, attributes in page.elements if (value := attributes.get("id"))} for name, page in built.items()}

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpatlas.data.effects import Effects
-from gpatlas.data.genotypes import FloatArray, Genotypes, Rows
+from gpatlas.data.genotypes import MISSING, FloatArray, Genotypes, Rows
+from gpatlas.settings import nearest
 
 TextArray = npt.NDArray[np.str_]
 
@@ -88,6 +89,29 @@ class Population:
     @property
     def n_traits(self) -> int:
         return int(self.phenotypes.shape[1])
+
+    @property
+    def trait_names(self) -> tuple[str, ...]:
+        """(T,); numbers from 1 where traits have no names."""
+        return self.described.trait_names if self.described else tuple(numbers_from_1(self.n_traits).tolist())
+
+    def trait_number(self, name: str | int) -> int:
+        """From 0, of a trait by its name. Raises ValueError where there is none of this name."""
+        if str(name) not in self.trait_names:
+            raise ValueError(f"traits: {self.name} has no trait {str(name)!r}" + nearest(str(name), list(self.trait_names)))
+        return self.trait_names.index(str(name))
+
+    def arrays(self, trait: str | int) -> tuple[FloatArray, FloatArray, TextArray | None]:
+        """What scikit-learn takes, of the k individuals that have the trait: X, y and, where there are families or the like, their groups.
+
+        X (k, n_loci): counts of the counted allele, NaN where a call is missing. y (k,): the trait in its own unit. groups (k,) or None.
+        `trait`: its name, or its number from 1 where traits have no names; ValueError where there is none.
+        """
+        y = self.phenotypes[:, self.trait_number(trait)]
+        measured = np.flatnonzero(~np.isnan(y))
+        counts = self.genotypes.rows(measured).counts()
+        groups = self.described.groups if self.described else None
+        return np.where(counts == MISSING, np.nan, counts), y[measured], None if groups is None else groups[measured]
 
     def traits(self, chosen: list[int]) -> "Population":
         """The same individuals with some of the traits, by number from 0; arrays stay in the order of rows, so that sums do too."""

@@ -9,7 +9,6 @@ from gpatlas.data.genotypes import FloatArray, Rows
 from gpatlas.data.population import Population, TextArray
 from gpatlas.models.registry import Model, RidgeSettings
 from gpatlas.models.settings import FitSettings, split_sizes
-from gpatlas.settings import nearest
 
 STUDY_SEED = 42  # of the study's splits for ridge regression
 FOLDS_SEED = 1  # of the folds: every model of a population has the same
@@ -65,11 +64,7 @@ def plan_splits(model: Model, settings: FitSettings, population: Population) -> 
 
 def chosen_traits(settings: FitSettings, population: Population) -> list[int]:
     """The traits that the settings name, by number from 0. ValueError where one is not there."""
-    names = population.described.trait_names if population.described else tuple(str(n + 1) for n in range(population.n_traits))
-    for name in settings.traits or ():
-        if name not in names:
-            raise ValueError(f"traits: {population.name} has no trait {name!r}" + nearest(name, list(names)))
-    return [names.index(name) for name in settings.traits or names]
+    return [population.trait_number(name) for name in settings.traits or population.trait_names]
 
 
 def measured_together(phenotypes: FloatArray) -> list[tuple[list[int], Rows]]:

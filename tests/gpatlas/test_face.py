@@ -3,17 +3,20 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from populations import write_dataset
+from scipy.special import stdtrit
 
 import gpatlas
 from gpatlas import needs
 from gpatlas.cli import main
 from gpatlas.data.dataset import DatasetError
 from gpatlas.models import registry
+from gpatlas.progress import Progress
 from gpatlas.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,87 @@ def test_simulate_names_every_fault() -> None:
 def test_load_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nothing\.h5: no such file$"):
         gpatlas.load(tmp_path / "nothing.h5")
+
+
+OWN = ROOT / "tests" / "data" / "own"
+PLANTS = {"phenotypes": OWN / "phenotypes.tsv", "group_column": "family"}
+
+
+def test_files_of_ones_own_are_what_the_importer_makes_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "own.h5"
+    words = ["--phenotypes", str(PLANTS["phenotypes"]), "--group-column", "family", "--out", str(path)]
+    with pytest.raises(SystemExit):
+        main(["import-plink", "--from", str(OWN / "plants.bed"), *words])
+    found, wanted = gpatlas.load(OWN / "plants.bed", **PLANTS), gpatlas.load(path)
+    assert np.array_equal(found.genotypes.packed, wanted.genotypes.packed)
+    assert np.array_equal(found.phenotypes, wanted.phenotypes, equal_nan=True)
+    assert found.trait_names == ("height", "yield")
+    assert found.name == str(OWN / "plants.bed")
+
+
+@pytest.mark.parametrize(
+    ("path", "settings", "message"),
+    [
+        (OWN / "plants.bed", {}, r"^phenotypes: is required$"),
+        (OWN / "plants.bed", {**PLANTS, "min_maff": 0.1}, r"^min_maff: unknown key, did you mean 'min_maf'\?"),
+        ("data.h5", PLANTS, r"^'data\.h5' ends with none of \.bed, "),
+        (OWN / "plants.bed", {"phenotypes": "nothing.tsv"}, r"^nothing\.tsv: no such file$"),
+    ],
+)
+def test_what_is_wrong_with_ones_own_files_is_said(path: str | Path, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gpatlas.load(path, **settings)
+
+
+def test_arrays_are_of_those_that_have_the_trait() -> None:
+    plants = gpatlas.load(OWN / "own.bed", phenotypes=OWN / "own.pheno.tsv", group_column="family")
+    X, y, groups = plants.arrays("protein")
+    measured = ~np.isnan(plants.phenotypes[:, 2])
+    assert 0 < len(y) == measured.sum() < plants.n_individuals
+    assert np.array_equal(y, plants.phenotypes[measured, 2])
+    assert groups is not None
+    assert plants.described is not None
+    assert np.array_equal(groups, plants.described.groups[measured])
+    counts = plants.genotypes.counts()[measured]
+    assert np.array_equal(np.isnan(X), counts == 3)
+    assert np.array_equal(X[counts < 3], counts[counts < 3])
+    assert gpatlas.Ridge().fit(X, y).score(X, y) > 0.3
+    with pytest.raises(ValueError, match=r"has no trait 'hieght', did you mean 'height'\?"):
+        plants.arrays("hieght")
+
+
+def test_arrays_of_a_trait_without_a_name() -> None:
+    data = gpatlas.simulate(**SMALL)
+    X, y, groups = data.arrays(2)
+    assert np.array_equal(X, data.genotypes.counts())
+    assert np.array_equal(y, data.phenotypes[:, 1])
+    assert groups is None
+
+
+def test_intervals_are_those_of_nadeau_and_bengio() -> None:
+    data = gpatlas.simulate(**SMALL)
+    table = gpatlas.compare(data, ["ridge"], "cross_validation", n_folds=5, every_column=True)
+    half = stdtrit(4, 0.975) * table["pearson_r_sd"] * np.sqrt(1 / 5 + 1 / 4)
+    assert np.allclose(table["pearson_r"] - table["pearson_r_low"], half, rtol=1e-6)
+    assert np.allclose(table["pearson_r_high"], np.minimum(table["pearson_r"] + half, 1.0), rtol=1e-6)
+
+
+def test_a_notebook_has_a_bar_that_goes_at_the_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shown: list[str] = []
+
+    def display(data: dict[str, str], **_: object) -> SimpleNamespace:
+        shown.append(data["text/plain"])
+        return SimpleNamespace(update=display)
+
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace())
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr("gpatlas.progress.REDRAWN", 0.0)
+    progress = Progress("fit", lines=False)
+    progress(1, 2)
+    progress(2, 2)
+    progress.close()
+    assert shown == [f"fit [{'#' * 15}{'-' * 15}] 1/2  ", f"fit [{'#' * 30}] 2/2  ", ""]
+    assert capsys.readouterr().err == ""
 
 
 def test_comparison_is_the_table_of_the_commands(tmp_path: Path) -> None:
