@@ -22,7 +22,7 @@ from gpatlas.stages import STAGES
 from gpatlas.version import __version__
 from images import IMAGES
 
-LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "results", "wheels", "r-packages", "build", "dist", "*.png")
+LEFT_BEHIND = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "results", "wheels", "r-packages", "build", "dist", "site", "*.png")
 
 
 def ran(*words: str, cwd: Path, program: Path = Path(sys.executable)) -> str:
