@@ -44,19 +44,18 @@ class Decomposed:
 
     def residuals(self, projected: FloatArray, penalty: FloatArray) -> FloatArray:
         """(n, T), with a penalty (T,) for each trait; of `projected` targets. Divided by the penalty they are the individuals' weights."""
-        weights = np.empty_like(projected)
+        weights: FloatArray = np.empty(projected.shape)
         for trait, (of_trait, own) in enumerate(zip(projected.T, penalty, strict=True)):
             shrunk, factor = self._residual_parts(own)
             weights[:, trait] = shrunk * of_trait - factor @ (factor.T @ of_trait)
-        residuals: FloatArray = self.vectors @ weights
-        return residuals
+        return self.vectors @ weights
 
     def leave_one_out(self, projected: FloatArray, penalties: FloatArray) -> FloatArray:
         """Mean squared leave-one-out error of every trait and penalty, (T, P), of `projected` targets.
 
         The error of individual i is its residual divided by 1 − hat_ii, where the hat matrix has the free intercept's 1/n.
         """
-        n, n_traits = projected.shape
+        n, n_traits = len(projected), projected.shape[1]
         shrunk = penalties / (self.squares[:, None] + penalties)  # (n, P)
         weights = shrunk[:, None] * projected[:, :, None]  # (n, T, P)
         roots = np.empty((len(penalties), *2 * self.columns.shape[1:]))  # S⁻¹ = rootᵀ·root
