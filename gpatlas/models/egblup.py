@@ -4,17 +4,21 @@ Extended genomic best linear unbiased prediction (Jiang & Reif 2015, doi 10.1534
 every pair of loci has an effect, all of one variance each, but only the relationships of the individuals are computed.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from gpatlas.data.genotypes import FloatArray
 from gpatlas.models.contract import FitProgress, Fitted, Part
+from gpatlas.models.decomposed import Decomposed
 from gpatlas.models.kernel_ridge import ChosenKernels, KernelPredictor
 from gpatlas.models.kernels import Kernel, KernelCoding, Sums, centre_and_scale
 from gpatlas.models.registry import EgblupSettings
 
 ADDITIVE, EPISTATIC = Kernel("additive"), Kernel("epistatic")
+# From so many individuals on, and up to so many loci each, one decomposition and products with all loci take less time than one per weight.
+MIN_INDIVIDUALS, MAX_LOCI_PER_INDIVIDUAL = 2000, 0.1
 
 
 def fit(train: Part, validation: Part, settings: EgblupSettings, progress: FitProgress) -> dict[str, Fitted]:
@@ -41,6 +45,9 @@ class EgblupFit:
     def fit(cls, train: Part, settings: EgblupSettings, progress: FitProgress) -> "EgblupFit":
         """With the weight w the relationship is (1 − w)·additive + w·epistatic, both of mean diagonal 1; per trait, weight and penalty are
         chosen by leave-one-out. Memory grows with the square of n.
+
+        Of many individuals with few loci the additive relationship is of low rank, and one decomposition, of the epistatic relationship,
+        serves all weights; else there is one for each. Both are exact.
         """
         coding = KernelCoding.centred(train.genotypes)
         sums = Sums.of(train.genotypes, train.genotypes, coding, squares=True)
@@ -51,10 +58,24 @@ class EgblupFit:
         if not all(scales):
             raise ValueError("the training individuals do not differ; EG-BLUP needs two loci at least of which both alleles occur")
         weights = np.array(settings.epistatic_weights)
-        mixed = ((1 - weight) * kernels[0] + weight * kernels[1] for weight in settings.epistatic_weights)
-        chosen = ChosenKernels.of(mixed, len(weights), train.phenotypes, settings, progress)
+        n, n_loci = len(train.genotypes), train.genotypes.n_loci
+        shared = n >= MIN_INDIVIDUALS and n_loci <= MAX_LOCI_PER_INDIVIDUAL * n
+        loci = coding.numbers(train.genotypes) / scales[0] ** 0.5 if shared else None
+        chosen = ChosenKernels.of(_mixtures(kernels, loci, weights), len(weights), train.phenotypes, settings, progress)
         weight = weights[chosen.number]
         additive, epistatic = chosen.duals * (1 - weight) / scales[0], chosen.duals * weight / scales[1]
         intercept = train.phenotypes.mean(axis=0) - centres @ epistatic
         predict = KernelPredictor(train.genotypes, coding, ((ADDITIVE, additive), (EPISTATIC, epistatic)), intercept)
         return cls(predict, chosen.penalty, weight, chosen.heritability, chosen.inner_predictions)
+
+
+def _mixtures(kernels: list[FloatArray], loci: FloatArray | None, weights: FloatArray) -> Iterator[Decomposed]:
+    """For each epistatic weight, from the list of both kernels, which is emptied; or with numbers of `loci` that make the additive one."""
+    epistatic, additive = kernels.pop(), kernels.pop()
+    if loci is None:
+        yield from (Decomposed.of((1 - weight) * additive + weight * epistatic) for weight in weights)
+        return
+    del additive
+    decomposed = Decomposed.of(epistatic)
+    del epistatic
+    yield from (decomposed.mixed(weight, loci) for weight in weights)

@@ -7,10 +7,11 @@ import numpy as np
 
 from gpatlas.data.genotypes import FloatArray, Genotypes, Rows, blocks
 from gpatlas.models.contract import FitProgress
+from gpatlas.models.decomposed import Decomposed
 from gpatlas.models.encoder import BLOCK_SIZE
 from gpatlas.models.heritability import heritability_columns
 from gpatlas.models.kernels import Kernel, KernelCoding, Sums
-from gpatlas.models.ridge import OfIndividuals, eigen, inner_predictions, leave_one_out, penalties
+from gpatlas.models.ridge import penalties
 from gpatlas.models.settings import PenaltySettings
 
 
@@ -30,9 +31,9 @@ class ChosenKernels:
 
     @classmethod
     def of(
-        cls, kernels: Iterable[FloatArray], n_kernels: int, phenotypes: FloatArray, settings: PenaltySettings, progress: FitProgress
+        cls, kernels: Iterable[Decomposed], n_kernels: int, phenotypes: FloatArray, settings: PenaltySettings, progress: FitProgress
     ) -> "ChosenKernels":
-        """One decomposition per kernel serves all traits and penalties. Of kernels that do as well, the first one is chosen.
+        """One kernel serves all traits and penalties. Of kernels that do as well, the first one is chosen.
 
         A kernel (n, n) is centred and of mean diagonal 1; it is asked for when its turn comes, and not kept. The penalty is the ratio of
         the residual's variance to that of the genetic values.
@@ -43,19 +44,18 @@ class ChosenKernels:
         duals, heritability = np.zeros((n, n_traits)), dict[str, FloatArray]()
         inner = np.zeros((n, n_traits)) if settings.protocol == "cross_validation" else None
         for number, kernel in enumerate(kernels):
-            components = OfIndividuals(*eigen(kernel, n))
-            projected = components.project(target)
-            errors = leave_one_out(components, projected, target, tried)  # (T, P)
+            projected = kernel.project(target)
+            errors = kernel.leave_one_out(projected, tried)  # (T, P)
             better = errors.min(axis=1) < best
             best[better], chosen[better] = errors.min(axis=1)[better], number
             penalty[better] = tried[errors.argmin(axis=1)][better]
-            duals[:, better] = components.duals(projected[:, better] / (components.squares[:, None] + penalty[better]))
-            if inner is not None:
-                for name, values in heritability_columns(components.squares, projected, target).items():
-                    heritability[name] = np.where(better, values, heritability.get(name, values))
-                of_better = (projected[:, better], phenotypes[:, better], penalty[better], settings.seed)
-                inner[:, better] = inner_predictions(components, *of_better)
-            del components, kernel  # as large as the next ones
+            duals[:, better] = kernel.residuals(projected[:, better], penalty[better]) / penalty[better]
+            if inner is not None and better.any():
+                of_better = heritability_columns(kernel.squares, projected[:, better], target[:, better], kernel.columns)
+                for name, values in of_better.items():
+                    heritability.setdefault(name, np.zeros(n_traits))[better] = values
+                inner[:, better] = kernel.inner_predictions(projected[:, better], phenotypes[:, better], penalty[better], settings.seed)
+            del kernel  # as large as the next one
             progress(number + 1, n_kernels)
         return cls(chosen, penalty, duals, heritability, inner)
 

@@ -42,6 +42,10 @@ class KernelCoding:
         share = np.divide(heterozygous, called, out=np.zeros(train.n_loci), where=called > 0)
         return cls(Encoder.fit(train), np.full(train.n_loci, 0.5), share if share.any() else None)
 
+    def numbers(self, genotypes: Genotypes) -> FloatArray:
+        """x of n individuals, (n, n_loci), unpacked."""
+        return np.hstack([part - self.origin[loci] for loci, part in self.encoder.encode(genotypes).locus_blocks(LOCUS_BLOCK)])
+
 
 @dataclass(frozen=True)
 class Sums:

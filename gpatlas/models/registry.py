@@ -71,7 +71,7 @@ class EgblupSettings(PenaltySettings):
     )
 
     def memory(self, size: Size) -> float:
-        """Six matrices of n × n while one is decomposed; the leave-one-out errors are few beside them."""
+        """Six matrices of n × n while one is decomposed; what leave-one-out takes, also with few loci, is less or small beside them."""
         n, choices = self.most_train(size.n_individuals), size.n_traits * self.n_penalties
         return 8 * (6 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
 
@@ -252,8 +252,8 @@ MODELS: dict[str, Model] = {
     model.name: model
     for model in (
         Model("ridge", "ridge regression", 5, RidgeSettings, "gpatlas.models.ridge:fit", ARRAYS),
-        Model("egblup", "EG-BLUP", 4, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
-        Model("rkhs", "RKHS regression", 2, RkhsSettings, "gpatlas.models.rkhs:fit", ARRAYS),
+        Model("egblup", "EG-BLUP", 5, EgblupSettings, "gpatlas.models.egblup:fit", ARRAYS),
+        Model("rkhs", "RKHS regression", 3, RkhsSettings, "gpatlas.models.rkhs:fit", ARRAYS),
         Model(
             "pairwise",
             "pairwise screening",

@@ -31,7 +31,7 @@ def fit(train: Part, validation: Part, settings: RidgeSettings, progress: FitPro
     if settings.protocol == "cross_validation":
         target = train.phenotypes - train.phenotypes.mean(axis=0)
         projected = components.project(target)
-        columns |= heritability_columns(components.squares, projected, target)
+        columns |= heritability_columns(components.squares, projected / np.sqrt(components.squares)[:, None], target)
         inner = inner_predictions(components, projected, train.phenotypes, ridge.penalty, settings.seed)
     progress(1, 1)
     return {"ridge": Fitted(Encoding(encoder, ridge.predict), ridge.coefficients, columns, inner_predictions=inner)}
@@ -85,8 +85,11 @@ class Components(ABC):
 
 
 @dataclass(frozen=True)
-class OfIndividuals(Components):
-    """From a Gram matrix of the individuals: its eigenvectors are the scores, but for their length."""
+class ByIndividual(Components):
+    """Of a matrix X centred by `mean` (m,), from the Gram matrix of the individuals, XXᵀ, of which scores are eigenvectors."""
+
+    numbers: Numbers
+    mean: FloatArray
 
     def scores(self) -> Iterator[tuple[slice, FloatArray]]:
         for start, stop in blocks(len(self.vectors), BLOCK_SIZE):
@@ -95,21 +98,9 @@ class OfIndividuals(Components):
     def project(self, target: FloatArray) -> FloatArray:
         return np.sqrt(self.squares)[:, None] * (self.vectors.T @ target)
 
-    def duals(self, weights: FloatArray) -> FloatArray:
-        """Weights of the individuals (n, T) in the Gram matrix that do what `weights` (rank, T) of the scores do."""
-        return self.vectors @ (weights / np.sqrt(self.squares)[:, None])
-
-
-@dataclass(frozen=True)
-class ByIndividual(OfIndividuals):
-    """Of a matrix X centred by `mean` (m,), from the Gram matrix of the individuals, XXᵀ."""
-
-    numbers: Numbers
-    mean: FloatArray
-
     def coefficients(self, weights: FloatArray) -> FloatArray:
         """Coefficients of the loci (n_loci, T) that do what `weights` (rank, T) of the scores do."""
-        duals = self.duals(weights)
+        duals = self.vectors @ (weights / np.sqrt(self.squares)[:, None])
         return transposed_product(self.numbers, duals) - np.outer(self.mean, duals.sum(axis=0))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from gpatlas.data.genotypes import FloatArray
 from gpatlas.models.contract import FitProgress, Fitted, Part
+from gpatlas.models.decomposed import Decomposed
 from gpatlas.models.kernel_ridge import ChosenKernels, KernelPredictor
 from gpatlas.models.kernels import Kernel, KernelCoding, Sums, centre_and_scale
 from gpatlas.models.registry import RkhsSettings
@@ -36,7 +37,7 @@ def fit(train: Part, validation: Part, settings: RkhsSettings, progress: FitProg
     coding = KernelCoding.symmetric(train.genotypes)
     sums = Sums.of(train.genotypes, train.genotypes, coding, dominance=coding.heterozygous is not None)
     tried = mixtures(sums, settings)
-    chosen = ChosenKernels.of(_matrices(tried, sums), len(tried), train.phenotypes, settings, progress)
+    chosen = ChosenKernels.of(_decomposed(tried, sums), len(tried), train.phenotypes, settings, progress)
     of_traits = [tried[number] for number in chosen.number]
     columns = {
         "penalty": chosen.penalty,
@@ -64,18 +65,18 @@ def mixtures(sums: Sums, settings: RkhsSettings) -> list[KernelMixture]:
     return [KernelMixture(ADDITIVE, 1.0), *mixed]
 
 
-def _matrices(tried: list[KernelMixture], sums: Sums) -> Iterator[FloatArray]:
+def _decomposed(tried: list[KernelMixture], sums: Sums) -> Iterator[Decomposed]:
     """Of one mixture after the other."""
     additive, last, matrix = ADDITIVE(sums), ADDITIVE, np.empty(0)
     centre_and_scale(additive)
     for mixture in tried:
         if mixture.additive_weight == 1:
-            yield additive
+            yield Decomposed.of(additive)
             continue
         if mixture.kernel != last:
             last, matrix = mixture.kernel, mixture.kernel(sums)
             centre_and_scale(matrix)
-        yield mixture.additive_weight * additive + (1 - mixture.additive_weight) * matrix
+        yield Decomposed.of(mixture.additive_weight * additive + (1 - mixture.additive_weight) * matrix)
 
 
 def _predictor(train: Part, coding: KernelCoding, sums: Sums, of_traits: list[KernelMixture], duals: FloatArray) -> KernelPredictor:

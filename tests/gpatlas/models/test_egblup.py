@@ -15,8 +15,8 @@ from sklearn.preprocessing import KernelCenterer
 
 from gpatlas import needs
 from gpatlas.data.dataset import Dataset
-from gpatlas.data.genotypes import Genotypes
-from gpatlas.models import kernel_ridge, kernels
+from gpatlas.data.genotypes import MISSING, Genotypes
+from gpatlas.models import decomposed, egblup, kernels
 from gpatlas.models.egblup import ADDITIVE, EPISTATIC, EgblupFit, fit
 from gpatlas.models.kernels import KernelCoding, Sums
 from gpatlas.models.registry import EgblupSettings
@@ -63,9 +63,12 @@ def test_relationships_are_the_products_of_loci_and_of_pairs(monkeypatch: pytest
         np.testing.assert_allclose(kernel(sums), mine @ theirs.T, atol=1e-12)
 
 
+@pytest.mark.parametrize("least", [0, np.inf])
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_is_scikit_learns_kernel_ridge(weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_ridge, "BLOCK_SIZE", 7)
+def test_is_scikit_learns_kernel_ridge(weight: float, least: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(egblup, "MIN_INDIVIDUALS", least)
+    monkeypatch.setattr(egblup, "MAX_LOCI_PER_INDIVIDUAL", 1)
+    monkeypatch.setattr(decomposed, "BLOCK_SIZE", 7)
     alleles, phenotypes = population(2 * N)
     train, test = alleles[:N], alleles[N:]
     settings = EgblupSettings(epistatic_weights=(weight,), n_penalties=1, log10_penalty_min=-1)
@@ -80,8 +83,8 @@ def test_is_scikit_learns_kernel_ridge(weight: float, monkeypatch: pytest.Monkey
     assert ours.epistatic_weight.tolist() == [weight] * 3
 
 
-def test_weight_and_penalty_are_those_of_the_smallest_leave_one_out_error() -> None:
-    """Against leaving out every individual in turn, and refitting with a free intercept."""
+def test_weight_and_penalty_are_those_of_the_smallest_leave_one_out_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against leaving out every individual in turn, and refitting with a free intercept; by a decomposition for each weight, and by one."""
     alleles, phenotypes = population(N)
     weights, penalties = (0.0, 0.5, 1.0), [0.01, 0.1, 1.0, 10.0]
     errors = np.zeros((3, len(weights) * len(penalties)))
@@ -93,11 +96,43 @@ def test_weight_and_penalty_are_those_of_the_smallest_leave_one_out_error() -> N
             left = Ridge(alpha=penalty).fit(inputs[rest], phenotypes[rest])
             errors[:, number] += (left.predict(inputs[[out]])[0] - phenotypes[out]) ** 2
     settings = EgblupSettings(epistatic_weights=weights, n_penalties=4, log10_penalty_min=-2, log10_penalty_max=1)
-    ours = EgblupFit.fit(part_of(alleles, phenotypes), settings, QUIET)
     wanted = [choices[best] for best in errors.argmin(axis=1)]
-    np.testing.assert_allclose(list(zip(ours.epistatic_weight, ours.penalty, strict=True)), wanted)
-    assert ours.epistatic_weight[0] == 0, "the additive trait should need no epistatic relationship"
+    for least in (np.inf, 0):
+        monkeypatch.setattr(egblup, "MIN_INDIVIDUALS", least)
+        monkeypatch.setattr(egblup, "MAX_LOCI_PER_INDIVIDUAL", 1)
+        ours = EgblupFit.fit(part_of(alleles, phenotypes), settings, QUIET)
+        np.testing.assert_allclose(list(zip(ours.epistatic_weight, ours.penalty, strict=True)), wanted)
+    assert wanted[0][0] == 0, "the additive trait should need no epistatic relationship"
     assert len(set(wanted)) == 3, "the traits should need different choices"
+
+
+@pytest.mark.parametrize(("n", "n_loci", "highest"), [(300, 24, 1), (350, 30, 2)])
+def test_one_decomposition_chooses_and_predicts_as_one_for_each_weight(
+    n: int, n_loci: int, highest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With missing calls, a constant locus, and individuals that are there twice."""
+    random = np.random.default_rng(n)
+    counts = random.binomial(highest, 0.4, (n, n_loci)).astype(np.uint8)
+    counts[:, 0], counts[n // 2 : n // 2 + 40] = 1, counts[:40]
+    x = counts - counts.mean(axis=0)
+    pairs = x[:, 1:-1] * x[:, 2:]
+    parts = [part @ random.standard_normal(part.shape[1]) for part in (x, pairs)]
+    values = np.stack([share * parts[0] / parts[0].std() + (1 - share) * parts[1] / parts[1].std() for share in (1, 0.5, 0)], axis=1)
+    phenotypes = np.hstack([values + 0.5 * random.standard_normal((n, 3)), random.standard_normal((n, 1)), np.ones((n, 1))])
+    counts[random.random(counts.shape) < 0.05] = MISSING
+    train, test = part_of(counts[:-50], phenotypes[:-50]), Genotypes.of(counts[-50:])
+    fits = []
+    for least in (np.inf, 0):
+        monkeypatch.setattr(egblup, "MIN_INDIVIDUALS", least)
+        fits.append(EgblupFit.fit(train, EgblupSettings(protocol="cross_validation", n_penalties=30), QUIET))
+    exact, ours = fits
+    np.testing.assert_array_equal(ours.penalty[:4], exact.penalty[:4])
+    np.testing.assert_array_equal(ours.epistatic_weight, exact.epistatic_weight)
+    assert len(set(ours.epistatic_weight[:3])) > 1, "the traits should need different weights"
+    np.testing.assert_allclose(ours.predict(test), exact.predict(test), atol=1e-8)
+    np.testing.assert_allclose(ours.inner_predictions, exact.inner_predictions, atol=1e-8)
+    np.testing.assert_allclose(ours.heritability["genomic_h2"], exact.heritability["genomic_h2"])
+    np.testing.assert_allclose(ours.heritability["genomic_h2_se"], exact.heritability["genomic_h2_se"], rtol=1e-6)
 
 
 def test_individuals_that_do_not_differ_are_an_error() -> None:
@@ -139,7 +174,7 @@ def test_sees_the_epistasis_that_ridge_regression_cannot(tmp_path: Path, seed: i
 
 def test_a_population_that_does_not_fit_is_refused_with_what_it_would_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "machine_memory", lambda: 10_000_000)
-    monkeypatch.setattr(kernel_ridge, "eigen", lambda *_: pytest.fail("work has started"))
+    monkeypatch.setattr(egblup, "Decomposed", lambda *_: pytest.fail("work has started"))
     matrices = 8 * (6 * 850**2 + 2 * 850 * 46 + (850 + 512) * 5 * 100)
     needed = (2.5e8 + 3 * 1000 * 46 / 8 + 64 * 1000 * 5 + matrices) / 1e9  # libraries, genotypes, vectors over individuals
     message = f"{tmp_path / 'data.h5'}: fit-egblup of 1000 individuals and 46 loci needs {needed:.1f} GB of memory; there are 0.0 GB"

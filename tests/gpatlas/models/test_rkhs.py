@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import KernelCenterer
 
 from gpatlas.data.genotypes import MISSING, Genotypes
-from gpatlas.models import kernel_ridge
+from gpatlas.models import decomposed
 from gpatlas.models import ridge as ridge_module
 from gpatlas.models.contract import Fitted
 from gpatlas.models.kernels import KernelCoding, Sums, centre_and_scale
@@ -84,7 +84,7 @@ def test_kernel_and_penalty_are_those_of_the_smallest_leave_one_out_error() -> N
 
 @pytest.mark.parametrize("additive_weight", [0.0, 0.4])
 def test_is_scikit_learns_kernel_ridge_centred_by_training_individuals(additive_weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_ridge, "BLOCK_SIZE", 7)
+    monkeypatch.setattr(decomposed, "BLOCK_SIZE", 7)
     counts, phenotypes = diploids(2 * N)
     train, test, mean = counts[:N], Genotypes.of(counts[N:]), phenotypes[:N].mean(axis=0)
     values = {"bandwidths": (1.5,), "arc_cosine_layers": 2, "additive_weights": (additive_weight,), "n_penalties": 1}
