@@ -42,7 +42,7 @@ def preload(stages: Iterable[Stage]) -> None:
     """
     sys.path[:] = [str(PROJECT), *(path for path in sys.path if path not in ("", os.getcwd()))]
     for module in dict.fromkeys(module for stage in stages for module in stage.modules()):
-        with suppress(ImportError):
+        with suppress(Exception):
             import_module(module)
     gc.freeze()  # what a collection only looks at, it copies
 

@@ -1,10 +1,13 @@
 """Stages that are forked from the driver: the same results as those of a process of their own, by the code that is on the disk."""
 
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -71,7 +74,7 @@ del held
 stage, runner = STAGES["simulate"], LocalRunner()
 flags = ("--n-individuals", "10", "--n-loci", "4", "--n-qtl", "4", "--rel-aa", "1", *sys.argv[2:])
 job = Job(stage, ("simulate", "--out", str(folder / "data.h5"), *flags), folder, (), Needs(1, 1, 0), {})
-with runner.ready({folder: stage}, folder), (folder / "log.txt").open("w") as log:
+with runner.ready({folder: stage}, folder), (folder / "log.txt").open("w", buffering=1) as log:
     outcome = runner.run(job, log.write)
 (folder / "exit_code").write_text(str(outcome.exit_code))
 """
@@ -95,3 +98,40 @@ def test_a_forked_stage_that_fails_says_why(tmp_path: Path) -> None:
     code, lines = run_forked(tmp_path, "--n-traits", "0")
     assert code == 2
     assert "n-traits" in lines[-1]
+
+
+LARGE = ("--n-individuals", "1000000", "--n-loci", "2000", "--n-qtl", "2000")
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Iterator["tuple[subprocess.Popen[bytes], int]"]:
+    """A process, and the simulation that is forked from it, which would take minutes."""
+    with subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path, *LARGE], env=ENVIRONMENT, stdout=subprocess.DEVNULL) as task:
+        stage, *_ = wait_for(lambda: processes("-m gpatlas simulate", str(tmp_path)))
+        wait_for(lambda: "done" in (tmp_path / "log.txt").read_text())
+        yield task, stage
+        task.kill()
+
+
+def test_a_forked_stage_dies_with_its_task(large: "tuple[subprocess.Popen[bytes], int]", tmp_path: Path) -> None:
+    task, stage = large
+    task.kill()
+    task.wait()
+    wait_for(lambda: not Path(f"/proc/{stage}").exists())
+    assert not (tmp_path / "data.h5").exists()
+
+
+def test_the_task_of_a_forked_stage_is_told_what_killed_it(large: "tuple[subprocess.Popen[bytes], int]", tmp_path: Path) -> None:
+    task, stage = large
+    os.kill(stage, signal.SIGKILL)
+    assert task.wait() == 0
+    assert int((tmp_path / "exit_code").read_text()) == -signal.SIGKILL
+
+
+def test_a_forked_stage_can_be_told_to_end(large: "tuple[subprocess.Popen[bytes], int]", tmp_path: Path) -> None:
+    """It removes what it has begun to write, as one of a process of its own does."""
+    task, stage = large
+    os.kill(stage, signal.SIGTERM)
+    assert task.wait() == 0
+    assert int((tmp_path / "exit_code").read_text()) == 128 + signal.SIGTERM
+    assert {path.name for path in tmp_path.iterdir()} == {"exit_code", "log.txt"}
