@@ -5,7 +5,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -107,11 +107,21 @@ def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
         raise ValueError(f"{there} exists already: name another --out, or add --overwrite")
 
 
-def _use_threads(threads: int | None) -> None:
-    """The numerical libraries read these when they are loaded, so this comes before any of them."""
-    if threads is not None:
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ[variable] = str(threads)
+@contextmanager
+def _using(threads: int | None) -> Iterator[None]:
+    """The numerical libraries read the variables when they are loaded; those that are, as in a forked process, are told."""
+    with ExitStack() as told:
+        if threads is not None:
+            for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+                os.environ[variable] = str(threads)
+            if "numpy" in sys.modules:
+                from threadpoolctl import threadpool_limits
+
+                told.enter_context(threadpool_limits(threads))
+            if torch := sys.modules.get("torch"):
+                told.callback(torch.set_num_threads, torch.get_num_threads())
+                torch.set_num_threads(threads)
+        yield
 
 
 def _settings(cls: type[S], values: dict[str, Any]) -> S:
@@ -144,14 +154,13 @@ def _run(stage: Stage, source: Path | None, out: Path, overwrite: bool, values: 
         earlier = stage.all_beside(out)
         _refuse_existing((out, *earlier), overwrite)
         progress.report(versions={"gpatlas": __version__, **{package: version(package) for package in stage.packages}})
-        _use_threads(values.get("threads"))
-        with write_aside(out, earlier, overwrite) as aside:
+        with _using(values.get("threads")), write_aside(out, earlier, overwrite) as aside:
             stage.load()(settings, source, aside, progress)
         progress.report(peak_memory_mb=_peak_memory_mb())
 
 
 def _peak_memory_mb() -> float | None:
-    """Largest resident memory of this process in MB, where the kernel tells (Linux)."""
+    """Largest resident memory of this process in MB, where the kernel tells (Linux); what a forked one shares with its driver too."""
     try:
         status = Path("/proc/self/status").read_text()
     except OSError:

@@ -4,7 +4,7 @@ A stage is a function `run(settings, source, out, progress)`: it reads the file 
 knows no other path. It is named here by module and name, so that nothing is imported before it is needed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,10 +19,19 @@ from gpatlas.data.settings import (
     SimulateTraitsSettings,
     SubsampleSettings,
 )
+from gpatlas.figures.registry import FIGURES
 from gpatlas.figures.settings import FigureSettings
 from gpatlas.models.registry import ARRAYS, MODELS, Model, further_tables
 from gpatlas.report.settings import COLLECTED_TABLES, CollectSettings, ReportSettings
 from gpatlas.settings import Settings, beside, resolve
+
+# What is imported of a package, where that is not the module of its name.
+MODULES = {
+    "matplotlib": "matplotlib.backends.backend_agg",
+    "scikit-learn": "sklearn.linear_model",
+    "scipy": "scipy.special",
+    "xgboost-cpu": "xgboost",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class Stage:
     """One line of the registry. `version` is raised when the results of `function` change.
 
     `model`: what a fit's function is told to fit, before its other arguments. `tables`: what other stages may write beside their output.
+    `loads`: "module:object" of what the function chooses from when it runs.
     """
 
     name: str
@@ -42,6 +52,7 @@ class Stage:
     image: str = "gpu"
     model: str | None = None
     tables: tuple[str, ...] = ()
+    loads: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -51,6 +62,13 @@ class Stage:
     def load(self) -> Callable[..., None]:
         function: Callable[..., None] = resolve(self.function)
         return partial(function, MODELS[self.model]) if self.model else function
+
+    def modules(self) -> Iterator[str]:
+        """Names of the modules that it imports when it runs, of whose start they take most."""
+        model = MODELS.get(self.model or "")
+        places = (self.function, *((model.fit, model.judge) if model else ()), *self.loads)
+        yield from (place.partition(":")[0] for place in places if place)
+        yield from (MODULES.get(package, package) for package in self.packages)
 
     beside = staticmethod(beside)
 
@@ -74,6 +92,8 @@ class Stage:
 
 
 DATA, TABLE, FIGURE, REPORT = "data.h5", "table.csv", "figure.png", "report.html"
+DRAWN = ("matplotlib", "numpy", "pandas", "scipy")
+CHARTS = tuple(entry.chart for entry in FIGURES.values())
 
 
 def _fit(model: Model) -> Stage:
@@ -93,8 +113,8 @@ STAGES: dict[str, Stage] = {
         Stage("import-table", 1, ImportTableSettings, "gpatlas.data.genotype_table:run", "from", DATA, ARRAYS),
         *map(_fit, MODELS.values()),
         Stage("collect", 1, CollectSettings, "gpatlas.report.collect:run", "manifest", TABLE, ("pandas",), tables=COLLECTED_TABLES),
-        Stage("figure", 1, FigureSettings, "gpatlas.figures.draw:run", "results", FIGURE, ("matplotlib", "numpy", "pandas", "scipy")),
-        Stage("report", 1, ReportSettings, "gpatlas.report.page:run", "run", REPORT, ("jinja2", "matplotlib", "numpy", "pandas", "scipy")),
+        Stage("figure", 1, FigureSettings, "gpatlas.figures.draw:run", "results", FIGURE, DRAWN, loads=CHARTS),
+        Stage("report", 1, ReportSettings, "gpatlas.report.page:run", "run", REPORT, ("jinja2", *DRAWN), loads=CHARTS),
     )
 }
 

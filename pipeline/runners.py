@@ -1,11 +1,9 @@
 """How a stage's command is run. A runner is one class and one line in RUNNERS."""
 
 import csv
-import ctypes
 import io
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -17,12 +15,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+import gpatlas
 from gpatlas.needs import Needs
 from gpatlas.stages import Stage
 from images import PROJECT
 from pipeline.machine import capacity, fitted, processor
+from pipeline.processes import ForkedStage, die_with, preload
 
-PR_SET_PDEATHSIG = 1
 SIMULATE_R = PROJECT / "r" / "simulate.R"
 OnLine = Callable[[str], None]
 
@@ -110,9 +109,12 @@ class OnThisMachine:
 
 
 class LocalRunner(OnThisMachine):
-    """A stage is a subprocess in the driver's own environment; a kernel's word ties its life to the task's process."""
+    """A stage is a process in the driver's own environment; a kernel's word ties its life to the task's process."""
 
     name = "local"
+
+    def __init__(self) -> None:
+        self._loaded: dict[Path, int] = {}  # the sources that stages are forked with
 
     def environment(self, stage: Stage) -> dict[str, str]:
         return _r_versions() if stage.image == "r" else {package: _version(package) for package in stage.packages}
@@ -122,6 +124,9 @@ class LocalRunner(OnThisMachine):
 
     @contextmanager
     def ready(self, folders: Mapping[Path, Stage], results: Path) -> Iterator[None]:
+        if sys.platform == "linux":  # elsewhere a forked process can't use every library
+            self._loaded = self._loaded or _sources()
+            preload(stage for stage in folders.values() if stage.image != "r")
         yield
 
     def evict(self, folder: Path) -> bool:
@@ -129,9 +134,26 @@ class LocalRunner(OnThisMachine):
         return False
 
     def run(self, job: Job, on_line: OnLine) -> Outcome:
-        started, parent = time.monotonic(), os.getpid()
+        started = time.monotonic()
+        process = self._start(job)
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                on_line(line)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            exit_code = process.wait()
+        return Outcome(exit_code, time.monotonic() - started)
+
+    def _start(self, job: Job) -> "ForkedStage | subprocess.Popen[str]":
+        """By a fork, unless what the stage would run has been edited since it was loaded."""
+        if job.stage.image != "r" and self._loaded == _sources():
+            return ForkedStage(job.arguments, local_command(job))
+        parent = os.getpid()
         path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-        process = subprocess.Popen(
+        return subprocess.Popen(
             local_command(job),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -142,16 +164,6 @@ class LocalRunner(OnThisMachine):
             start_new_session=True,
             preexec_fn=lambda: die_with(parent),
         )
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                on_line(line)
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            process.wait()
-        return Outcome(process.returncode, time.monotonic() - started)
 
 
 def local_command(job: Job) -> list[str]:
@@ -179,6 +191,11 @@ def csv_fields(*fields: str) -> str:
     return text.getvalue()
 
 
+def _sources() -> dict[Path, int]:
+    """When each source file of the stages was changed last, in ns."""
+    return {path: path.stat().st_mtime_ns for path in Path(gpatlas.__file__).parent.rglob("*.py")}
+
+
 @cache
 def _version(package: str) -> str:
     return version(package)
@@ -196,11 +213,3 @@ def _r_versions() -> dict[str, str]:
             f"simulator 'alphasimr' needs Rscript with AlphaSimR 1.4.2 and hdf5r for runner 'local' ({reason}); or use --runner docker"
         ) from error
     return dict(zip(("R", "AlphaSimR", "hdf5r"), answer.stdout.split(), strict=True))
-
-
-def die_with(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent ends, however that ends (Linux; elsewhere a no-op)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.runners import die_with
+from pipeline.processes import die_with
 
 COMMANDS = ("sbatch", "squeue", "sacct", "scancel")
 NO_ANSWER = re.compile(

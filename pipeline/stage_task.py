@@ -21,8 +21,9 @@ from gpatlas.settings import Settings, Size
 from gpatlas.stages import Stage
 from images import PROJECT
 from pipeline.console import emit
+from pipeline.processes import die_with
 from pipeline.registry import RUNNERS
-from pipeline.runners import Job, Outcome, Runner, die_with
+from pipeline.runners import Job, Outcome, Runner
 from pipeline.session import driver, session
 from pipeline.store import LOG, PROVENANCE, Entry, read_json, short_hash, write_json
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 import pytest
+from threadpoolctl import threadpool_info
 
 from gpatlas import __version__
 from gpatlas.cli import main
@@ -353,6 +354,23 @@ def test_threads_are_set_before_the_stage_is_loaded(tmp_path: Path, spy: Spy) ->
     assert [spy.environment[variable] for variable in THREAD_VARIABLES] == ["7"] * 3
     assert command(*arguments, "--threads", "3") == 0
     assert [spy.environment[variable] for variable in THREAD_VARIABLES] == ["3"] * 3
+
+
+def test_libraries_that_are_loaded_are_told_their_threads_and_then_have_those_they_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    told: list[int] = []
+    monkeypatch.setattr(Stage, "load", lambda stage: lambda *_: told.extend(loaded()))
+    for variable in THREAD_VARIABLES:
+        monkeypatch.setenv(variable, "7")  # and so put back afterwards
+    before = loaded()
+    arguments = ["fit-ridge", *source_flags(STAGES["fit-ridge"], tmp_path), "--out", str(tmp_path / "table.csv")]
+    assert command(*arguments, "--threads", "3") == 0
+    assert told == [3] * len(before) != []
+    assert loaded() == before
 
 
 # Progress

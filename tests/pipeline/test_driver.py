@@ -275,14 +275,15 @@ def test_a_killed_driver_leaves_nothing_behind_and_a_rerun_ends_the_same(
     assert not [name for name in entries(results) if name.endswith((".part", ".failed"))]
 
 
-def test_a_killed_stage_is_run_again(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
-    config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
+def test_a_killed_stage_is_run_again(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    config, results = write_study(tmp_path / "study.yaml", SLOW_STUDY), tmp_path / "results"
     driver = start(config, results, *LOCAL)
     stage, *_ = wait_for(lambda: processes("fit-ridge", str(results)))
     os.kill(stage, signal.SIGKILL)
     output, _ = driver.communicate(timeout=120)
     assert driver.returncode == 0, output
     assert "ridge: was killed by signal 9" in output
+    undisturbed = undisturbed_table(tmp_path_factory.mktemp("undisturbed"), SLOW_STUDY)
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
 
 
@@ -440,7 +441,7 @@ def test_two_drivers_share_the_work(tmp_path: Path, undisturbed: pd.DataFrame, s
 def test_a_driver_killed_under_luigid_is_replaced(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
     config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
     driver = start(config, results, *scheduler)
-    wait_for(lambda: processes("fit-ridge", str(results)))
+    wait_for(lambda: processes("gpatlas", str(results)))
     driver.kill()
     driver.communicate()
     second = start(config, results, *scheduler)
