@@ -198,8 +198,7 @@ class StageTask(luigi.Task):
         part, out = self.entry.part, self.entry.part / self.stage.output
         self.tell("tracking_url", (part / LOG).as_uri())
         self.prepare(part)
-        started = datetime.now(UTC)
-        facts: dict[str, Any] = {}
+        started, facts = datetime.now(UTC), dict[str, Any]()
         with (part / LOG).open("w", encoding="utf-8") as log:
             outcome = self._runner.run(self._job(part, out), _LineReader(self, log, facts))
         self._record(part, outcome, started, facts)
