@@ -7,8 +7,8 @@ import ctypes
 import gc
 import logging
 import os
+import shlex
 import signal
-import struct
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -17,14 +17,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from setproctitle import setproctitle
+
 from gpatlas.cli import main
 from gpatlas.stages import Stage
 from images import PROJECT
 
-PR_SET_PDEATHSIG, PR_SET_MM, PR_SET_MM_MAP = 1, 35, 14
-# The addresses of prctl's struct prctl_mm_map, in its order, and the fields of /proc/<pid>/stat that tell them; 0: none does.
-ADDRESSES = {"start_code": 26, "end_code": 27, "start_data": 45, "end_data": 46, "start_brk": 47, "brk": 0, "start_stack": 28}
-ADDRESSES |= {"arg_start": 48, "arg_end": 49, "env_start": 50, "env_end": 51, "auxv": 0}
+PR_SET_PDEATHSIG = 1
 
 
 def die_with(parent: int) -> None:
@@ -74,7 +73,7 @@ def _run_forked(arguments: Sequence[str], shown: Sequence[str], output: int, par
     exit_code = 1
     try:
         _leave_driver(output, parent)
-        _show(shown)
+        setproctitle(shlex.join(shown))
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # peak memory counts from here
         main(list(arguments))
@@ -100,16 +99,3 @@ def _leave_driver(output: int, parent: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-
-
-def _show(words: Sequence[str]) -> None:
-    """Have `ps` tell these words as this process's command line; the driver's, where the kernel does not let it."""
-    text = b"\0".join(map(os.fsencode, [*words, ""]))
-    libc = ctypes.CDLL(None)
-    libc.malloc.restype = libc.sbrk.restype = ctypes.c_void_p
-    place = libc.malloc(len(text))  # never freed
-    ctypes.memmove(place, text, len(text))
-    fields = ["0", "", "", *Path("/proc/self/stat").read_text().rpartition(")")[2].split()]
-    told = {name: int(fields[number]) for name, number in ADDRESSES.items()}
-    told |= {"brk": libc.sbrk(0), "arg_start": place, "arg_end": place + len(text)}
-    libc.prctl(PR_SET_MM, PR_SET_MM_MAP, struct.pack("12QIi", *told.values(), 0, -1), ctypes.c_ulong(struct.calcsize("12QIi")), 0)
