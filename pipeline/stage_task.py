@@ -198,7 +198,8 @@ class StageTask(luigi.Task):
         part, out = self.entry.part, self.entry.part / self.stage.output
         self.tell("tracking_url", (part / LOG).as_uri())
         self.prepare(part)
-        started, facts = datetime.now(UTC), dict[str, Any]()
+        started = datetime.now(UTC)
+        facts: dict[str, Any] = {}
         with (part / LOG).open("w", encoding="utf-8") as log:
             outcome = self._runner.run(self.job(part, out), _LineReader(self, log, facts))
         self._record(part, outcome, started, facts)
@@ -292,8 +293,6 @@ class _LineReader:
 
 def _parse(line: str) -> dict[str, Any]:
     """The message of a progress line; {} for any other line."""
-    if not line.startswith("{"):
-        return {}
     try:
         message = json.loads(line)
     except ValueError:

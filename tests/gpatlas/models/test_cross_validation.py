@@ -196,4 +196,4 @@ def test_simulated_populations_are_cross_validated_too(model: str, tmp_path: Any
 def test_models_are_compared_by_cross_validation() -> None:
     table = gpatlas.compare(own_population(), ["ridge", "pairwise"], "cross_validation", n_folds=3)
     assert table["model"].tolist() == ["ridge"] * 3 + ["pairwise"] * 3
-    assert {"pearson_r", "pearson_r_sd", "r_squared"} <= set(table)
+    assert {"pearson_r", "pearson_r_low", "pearson_r_high", "r_squared"} <= set(table)
