@@ -119,7 +119,7 @@ class RunAll(luigi.Task):
 
     def _crate(self, sources: Mapping[str, Path], finished: str) -> dict[str, str]:
         """The texts of the run crate's files."""
-        from pipeline.crate import RunCrate  # takes a second
+        from pipeline.crate import RunCrate  # which no other task needs
 
         crate = RunCrate(self.study, self.results, self.stages(), {source: name for name, source in sources.items()})
         whole = RunAll(self.config, self.experiments, self.results, self.runner).stages() if self.missing else []
