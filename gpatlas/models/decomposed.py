@@ -9,7 +9,7 @@ import numpy as np
 
 from gpatlas.data.genotypes import FloatArray, blocks
 from gpatlas.models.encoder import BLOCK_SIZE
-from gpatlas.models.splits import MOST_HELD_OUT, N_INNER_FOLDS, inner_folds
+from gpatlas.models.splits import told_folds
 
 SEPARATED = 1e-14  # of the largest singular value: below, it is rounding
 
@@ -83,7 +83,7 @@ class Decomposed:
         With the hat matrix H of everyone, the residuals of a fold that is left out are (1 − H of these)⁻¹·their residuals.
         """
         predicted, n = np.full(phenotypes.shape, np.nan), len(phenotypes)
-        folds = [held_out[:MOST_HELD_OUT] for _, held_out in inner_folds(n, N_INNER_FOLDS, seed)]
+        folds = told_folds(n, seed)
         residuals = self.residuals(projected, penalty)
         for trait, own in enumerate(penalty):
             shrunk, factor = self._residual_parts(own)

@@ -12,7 +12,7 @@ from gpatlas.models.encoder import BLOCK_SIZE, Block, Encoder, Encoding, Numbers
 from gpatlas.models.heritability import heritability_columns
 from gpatlas.models.registry import RidgeSettings
 from gpatlas.models.settings import PenaltySettings
-from gpatlas.models.splits import MOST_HELD_OUT, N_INNER_FOLDS, inner_folds
+from gpatlas.models.splits import told_folds
 
 GRAM_BLOCK = 4096  # individuals, or loci, held as numbers
 
@@ -186,7 +186,7 @@ def inner_predictions(components: Components, projected: FloatArray, phenotypes:
     With the hat matrix H of everyone, the residuals of a fold without whose individuals is fitted are (1 − H of these)⁻¹·their residuals.
     """
     predicted = np.full(phenotypes.shape, np.nan)
-    folds = [held_out[:MOST_HELD_OUT] for _, held_out in inner_folds(len(phenotypes), N_INNER_FOLDS, seed)]
+    folds = told_folds(len(phenotypes), seed)
     wanted = np.zeros(len(phenotypes), bool)
     wanted[np.concatenate(folds)] = True
     scores = np.concatenate([some[wanted[rows]] for rows, some in components.scores()])

@@ -120,6 +120,11 @@ def inner_folds(n: int, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
     return [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(int(folds.max()) + 1)]
 
 
+def told_folds(n: int, seed: int) -> list[Rows]:
+    """Those left out, at most MOST_HELD_OUT of a fold: of whom a model that does not choose by folds tells inner predictions."""
+    return [held_out[:MOST_HELD_OUT] for _, held_out in inner_folds(n, N_INNER_FOLDS, seed)]
+
+
 def drawn_parts(n: int, validates: bool, seed: int) -> tuple[Rows, Rows]:
     """Of `n` individuals who are all fitted: whom to train on and, for a model that `validates`, whom to choose by, drawn at random."""
     if not validates:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from gpatlas.data.places import DISTANCES_CM
 from gpatlas.figures.rows import linear_share, with_pairs_per_individual
 from gpatlas.figures.words import by_registry, name_in_text, natural, title_of
 from gpatlas.report.own import without_truth
@@ -24,7 +25,7 @@ VARIED = {
 }
 FOLLOWING = {"marker_qtl_cm": False, "linear_r_squared": False, "v_a_over_v_g": False, "m_e": True}
 SHARES = ["pearson_r", "r_squared", "pearson_r_adjusted", "r_squared_adjusted", "covariates_r_squared", "effect_correlation"]
-SHARES += ["genomic_h2", "pair_precision", "pair_recall", *(f"{name}_{cm}cm" for name in ("precision", "recall") for cm in (1, 5, 10))]
+SHARES += ["genomic_h2", "pair_precision", "pair_recall", *(f"{name}_{cm}cm" for name in ("precision", "recall") for cm in DISTANCES_CM)]
 COUNTS = ["n_pairs_found", "seconds"]
 TITLES = {
     "linear_r_squared": "R² of the best linear model",
@@ -77,8 +78,7 @@ def _experiment(name: str, rows: pd.DataFrame, models: list[str], most: int) -> 
 def _labels(rows: pd.DataFrame) -> "pd.Series[str]":
     """What a trait is called: its name as measured, or its number, with its relative epistatic variance where traits differ in that."""
     labels = "trait " + rows["trait"].astype(int).astype(str)
-    if "rel_aa" in rows and rows["rel_aa"].nunique() > 1:
-        labels = labels + rows["rel_aa"].map(", rel_aa {:g}".format, na_action="ignore").fillna("")
+    labels = _with_rel_aa(labels, rows)
     return rows["trait_name"].fillna(labels).astype(str) if "trait_name" in rows else labels
 
 
@@ -92,9 +92,14 @@ def _means(rows: pd.DataFrame, measures: list[str]) -> tuple[pd.DataFrame, pd.Da
     missing = rows[measures].isna().groupby([rows[name] for name in keys], dropna=False, sort=False).sum().reset_index(drop=True)
     n_traits = means.groupby([*POPULATION, *varied], dropna=False)["n_fits"].transform("max")
     labels = "mean of " + n_traits.astype(str) + " traits"
-    if "rel_aa" in varied and means["rel_aa"].nunique() > 1:
-        labels = labels + means["rel_aa"].map(", rel_aa {:g}".format, na_action="ignore").fillna("")
-    return means.assign(label=labels), missing
+    return means.assign(label=_with_rel_aa(labels, means)), missing
+
+
+def _with_rel_aa(labels: "pd.Series[str]", rows: pd.DataFrame) -> "pd.Series[str]":
+    """The labels of the rows with their relative epistatic variance, where they differ in that."""
+    if "rel_aa" not in rows or rows["rel_aa"].nunique() < 2:
+        return labels
+    return labels + rows["rel_aa"].map(", rel_aa {:g}".format, na_action="ignore").fillna("")
 
 
 def _axes(units: pd.DataFrame, own: bool, n_names: dict[str, int]) -> list[dict[str, Any]]:

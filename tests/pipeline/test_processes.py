@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from drivers import ENVIRONMENT, LOCAL, PROJECT, processes, run, small_study, start, wait_for, write_study
+from drivers import ENVIRONMENT, LOCAL, PROJECT, SLOW_STUDY, processes, run, small_study, start, wait_for, write_study
 
 MODELS = {"ridge": None, "egblup": None, "mlp": {"hidden_size": 64, "epochs": 3, "device": "cpu"}, "pairwise": None}
 
@@ -37,16 +37,13 @@ def is_forked(stage: int) -> bool:
     return b"PYTHONSAFEPATH" not in Path(f"/proc/{stage}/environ").read_bytes()
 
 
-SLOW = small_study({"ridge": {"n_splits": 4}}, 3000, 400, protocol="paper")
-
-
 @pytest.mark.parametrize("edited", [False, True])
 def test_a_stage_is_forked_unless_its_source_was_edited_since_the_driver_started(tmp_path: Path, edited: bool) -> None:
     project, results = tmp_path / "project", tmp_path / "results"
     for name in ("gpatlas", "images", "pipeline"):
         shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "luigi.cfg", project)
-    driver = start(write_study(tmp_path / "study.yaml", SLOW), results, *LOCAL, project=project)
+    driver = start(write_study(tmp_path / "study.yaml", SLOW_STUDY), results, *LOCAL, project=project)
     assert driver.stdout is not None
     assert driver.stdout.readline()  # what is to do: all is loaded
     if edited:
