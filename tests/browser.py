@@ -33,7 +33,7 @@ class Page:
         """What the awaitable that the function returns gives within a minute."""
 
         async def within() -> Any:
-            return await asyncio.wait_for(function(*arguments, **options), 60)
+            return await asyncio.wait_for(function(*arguments, **options), 600)
 
         return self._loop.run_until_complete(within())
 
@@ -99,12 +99,12 @@ def chromium(program: str, profile: Path) -> Iterator[Page]:
         yield Page(loop, _address(int(port)))
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=600)
         loop.close()
 
 
 def _address(port: int) -> str:
     """Where the tab listens."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=600) as answer:
         (tab,) = [tab for tab in json.load(answer) if tab["type"] == "page"]
     return str(tab["webSocketDebuggerUrl"])

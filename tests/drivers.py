@@ -128,7 +128,7 @@ def processes(*words: str) -> dict[int, str]:
     return found
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 600) -> Any:
     """What `condition` returns, as soon as that is true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -271,7 +271,7 @@ def test_a_container_that_is_lost_is_run_again(
     driver = start(slow_study, tmp_path / "results", *IN_DOCKER)
     container = wait_for(lambda: running(ours, "fit-ridge"))
     container.kill() if how == "killed" else container.remove(force=True)
-    output, _ = driver.communicate(timeout=240)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, output
     assert "ridge: was killed by signal 9" in output or "removed from outside" in output
     same_as(undisturbed_slow, slow_study, tmp_path)
@@ -284,7 +284,7 @@ def test_signals_stop_the_containers(
     driver = start(slow_study, tmp_path / "results", *IN_DOCKER)
     wait_for(lambda: running(ours, "fit-ridge"))
     driver.send_signal(number)
-    output, _ = driver.communicate(timeout=60)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 130, output
     assert not ours()
 
@@ -382,7 +382,7 @@ def test_an_image_removed_in_between_is_named(
     driver = start(config, tmp_path / "results", *IN_DOCKER, project=project)
     wait_for(lambda: list((tmp_path / "results").glob("store/scaling/*/simulate-*/data.h5")))
     engine.images.remove(tag)
-    output, _ = driver.communicate(timeout=120)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 1, output
     assert f"RunnerError: image {tag} is not there" in output
     engine.images.get(gpu_image).tag(tag)

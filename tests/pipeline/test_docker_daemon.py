@@ -49,7 +49,7 @@ def test_a_run_survives_the_engine(tmp_path: Path, undisturbed: pd.DataFrame, nu
     with (tmp_path / "dockerd.log").open("w") as log:
         subprocess.Popen(shlex.split(COMMAND or ""), stdout=log, stderr=log, start_new_session=True)
     wait_for(answers)
-    output, _ = driver.communicate(timeout=240)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, output
     pd.testing.assert_frame_equal(table(tmp_path / "results", "study"), undisturbed, rtol=1e-4)
     left = docker.from_env().containers.list(all=True, filters={"label": LABEL + "folder"})

@@ -280,7 +280,7 @@ def test_a_killed_stage_is_run_again(tmp_path: Path, tmp_path_factory: pytest.Te
     driver = start(config, results, *LOCAL)
     stage, *_ = wait_for(lambda: processes("fit-ridge", str(results)))
     os.kill(stage, signal.SIGKILL)
-    output, _ = driver.communicate(timeout=120)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, output
     assert "ridge: was killed by signal 9" in output
     undisturbed = undisturbed_table(tmp_path_factory.mktemp("undisturbed"), SLOW_STUDY)
@@ -293,7 +293,7 @@ def test_signals_stop_everything(tmp_path: Path, number: signal.Signals) -> None
     driver = start(config, results, *LOCAL)
     wait_for(lambda: processes("fit-ridge", str(results)))
     driver.send_signal(number)
-    output, _ = driver.communicate(timeout=60)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 130, output
     assert "interrupted; what was finished is kept" in output
     assert not processes("gpatlas", str(results))
@@ -431,7 +431,7 @@ def _answers(port: int) -> bool:
 def test_two_drivers_share_the_work(tmp_path: Path, undisturbed: pd.DataFrame, scheduler: list[str]) -> None:
     config, results = write_study(tmp_path / "study.yaml", RIDGE_STUDY), tmp_path / "results"
     drivers = [start(config, results, *scheduler) for _ in range(2)]
-    outputs = [driver.communicate(timeout=120)[0] for driver in drivers]
+    outputs = [driver.communicate(timeout=600)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], outputs
     ran = [label for output in outputs for label in re.findall(r"^\[\d+/\d+\] (\S+ \S+)", output, re.MULTILINE)]
     assert len(ran) == len(set(ran)) == 6
@@ -445,7 +445,7 @@ def test_a_driver_killed_under_luigid_is_replaced(tmp_path: Path, undisturbed: p
     driver.kill()
     driver.communicate()
     second = start(config, results, *scheduler)
-    output, _ = second.communicate(timeout=120)
+    output, _ = second.communicate(timeout=600)
     assert second.returncode == 0, output
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
 
@@ -495,7 +495,7 @@ def test_the_web_view_tells_how_far_a_stage_is_and_where_its_log_lies(tmp_path: 
     assert Path(log).is_relative_to(results)
     assert shown["tracking_url"] == f"file://{log}"
     assert shown["resources_running"] == {"cpu": 1, "memory_gb": 1, "gpu": 0}
-    driver.communicate(timeout=120)
+    driver.communicate(timeout=600)
     stages = [task for task in server.task_list("DONE", "").values() if task["name"] != "RunAll"]
     assert len(stages) == 4
     assert all(Path(task["status_message"].partition("log: ")[2]).is_file() for task in stages)
@@ -546,7 +546,7 @@ def test_a_driver_that_was_paused_goes_on(tmp_path: Path, undisturbed: pd.DataFr
     driver.send_signal(signal.SIGSTOP)
     wait_for(lambda: server.prune() or not server.worker_list())
     driver.send_signal(signal.SIGCONT)
-    output, _ = driver.communicate(timeout=120)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, output
     assert re.search(r"the scheduler lost this driver with \d+ stages to do; going on", output)
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
@@ -562,7 +562,7 @@ def test_a_luigid_that_comes_back_is_told_again(tmp_path: Path, undisturbed: pd.
         server.send_signal(number)
         server.wait()
         server = start_luigid(tmp_path, port)
-        output, _ = driver.communicate(timeout=120)
+        output, _ = driver.communicate(timeout=600)
     finally:
         server.kill()
         server.wait()

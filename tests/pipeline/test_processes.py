@@ -51,7 +51,7 @@ def test_a_stage_is_forked_unless_its_source_was_edited_since_the_driver_started
             source.write('print("of the edited source")\n')
     stage, *_ = wait_for(lambda: processes("fit-ridge", str(results)))
     assert is_forked(stage) != edited
-    output, _ = driver.communicate(timeout=120)
+    output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, output
     (log,) = results.glob("store/scaling/*/ridge-*/log.txt")
     assert ("of the edited source" in log.read_text()) == edited

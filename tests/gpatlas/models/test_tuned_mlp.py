@@ -230,10 +230,10 @@ def test_killed_stage_leaves_no_table_and_its_rerun_is_undisturbed(tmp_path: Pat
     source, out, undisturbed = write_dataset(tmp_path), tmp_path / "table.csv", tmp_path / "undisturbed" / "table.csv"
     with start(arguments(source, out, **LONG)) as process:
         process.send_signal(signal.SIGKILL)
-        assert process.wait(timeout=60) == -signal.SIGKILL
+        assert process.wait(timeout=600) == -signal.SIGKILL
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["data.h5"]
     with start(arguments(source, out, **LONG)) as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         assert process.returncode == 0
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["data.h5", "table.csv", "table.trials.csv"]
     assert run(arguments(source, undisturbed, **LONG)) == 0
@@ -246,6 +246,6 @@ def test_terminated_stage_leaves_nothing(tmp_path: Path) -> None:
     with start(arguments(source, tmp_path / "table.csv", **LONG)) as process:
         assert len([name for name in names(tmp_path) if name.startswith(".table.csv.")]) == 1
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
     assert names(tmp_path) == ["data.h5"]
