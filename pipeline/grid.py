@@ -18,7 +18,7 @@ from gpatlas.settings import Settings, Size, nearest
 from gpatlas.stages import STAGES
 from pipeline.data_spec import DataSpec, given
 from pipeline.faults import Faults, fault_of_name
-from pipeline.models import FittedBlock, chosen_models, combined
+from pipeline.models import ChosenModel, FittedBlock, chosen_models, combined
 from pipeline.own import OwnScenario, bytes_but_names, genotyped
 
 GIVEN_BY_DRIVER = {"seed", "block_size"}
@@ -31,6 +31,7 @@ Simulation = SimulateSettings | SimulateTraitsSettings
 
 class Experiment(FittedBlock):
     """A block of the config: populations, what is fitted to them, and the figures of them. `scenario`: a format for their names.
+    A block of its `grid` may have a `scenario` of its own, and a list `models` of those to fit to its populations.
 
     `genotypes`: a user's own population, on which the traits are simulated; left out, genomes are simulated too. `plan`: what the
     figure of that name asks for; `measured`: traits of `genotypes` that it draws as they were measured, beside the simulated ones.
@@ -104,9 +105,10 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
         template, key_of_name = block.get("scenario", experiment.scenario), f"{key if 'scenario' in block else where}.scenario"
         if not _template_is_valid(template, kind, key_of_name, faults):
             continue
-        values_of_block = {name: value for name, value in block.items() if name != "scenario"}
+        values_of_block = {name: value for name, value in block.items() if name not in ("scenario", "models")}
+        fitted = _fitted(block, models, key, faults)
         named_well = True  # as long as it is: one fault of a template is enough
-        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, kind, len(experiment.models), key, faults):
+        for values, replicate in _combinations({**experiment.simulation, **values_of_block}, kind, len(fitted), key, faults):
             simulation = faults.build(kind, {**values, "seed": replicate}, key)
             if simulation is None:
                 continue
@@ -116,7 +118,7 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
             n = scenario.size.n_individuals  # 0 where the genotypes have a fault
             fits = tuple(
                 (model, fit.settings.model_copy(update={"seed": replicate}))
-                for model, fit in models.items()
+                for model, fit in fitted.items()
                 if n and fit.takes(n, f"{where}.models.{model}", faults)
             )
             if named_well:
@@ -125,7 +127,33 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
                 if fault:
                     faults.add(key_of_name, fault)
             scenarios[label if named_well else f"unnamed {len(scenarios)}"] = replace(scenario, name=label, models=fits)
+    _check_named(experiment, where, list(scenarios.values()), faults)
     return list(scenarios.values())
+
+
+def _check_named(experiment: Experiment, where: str, scenarios: list[Scenario], faults: Faults) -> None:
+    """Where blocks of the grid name models, each of the experiment's must be fitted to something; told where nothing else is wrong."""
+    if faults.lines or not any("models" in block for block in experiment.grid):
+        return
+    fitted = {model for scenario in scenarios for model, _ in scenario.models}
+    for model in experiment.models.keys() - fitted:
+        faults.add(
+            f"{where}.models.{model}", "is fitted to nothing: no block of the grid names it and has a population small enough for it"
+        )
+
+
+def _fitted(block: Mapping[str, Any], models: Mapping[str, ChosenModel], key: str, faults: Faults) -> Mapping[str, ChosenModel]:
+    """Those of the experiment's `models` that a grid block names; all, where it names none."""
+    if "models" not in block:
+        return models
+    names = block["models"]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        faults.add(f"{key}.models", f"must be a list of names of the experiment's models, got {names!r}")
+        return {}
+    for name in names:
+        if name not in models:
+            faults.add(f"{key}.models", f"{name!r} is no model of the experiment" + nearest(name, list(models)))
+    return {name: model for name, model in models.items() if name in names}
 
 
 def _target(experiment: Experiment, key: str, faults: Faults) -> PlanTarget | None:

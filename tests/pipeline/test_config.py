@@ -46,6 +46,9 @@ def test_shipped_configs_are_valid(path: Path, tmp_path: Path) -> None:
         published = {"gain"} if path.stem == "yeast" else set()
         assert {figure for _, figure in config.figures} == {"prediction", "observed", "heritability", "loci"} | published
         return
+    if path.stem == "published":
+        assert not config.figures
+        return
     of_linked = {"linkage": {"linkage", "linkage_pairs"}, "plan": {"plan"}}
     if path.stem in of_linked:
         assert {figure for _, figure in config.figures} == of_linked[path.stem]
@@ -113,6 +116,28 @@ def test_a_block_of_the_grid_can_name_its_scenarios_itself() -> None:
     assert control[0].name == "qhaplo_20qtl_1000n_0pleio_10trait_shared_rep1"
     assert all(scenario.simulation.trait_groups() == [(1, 10)] for scenario in control)
     assert all(scenario.simulation.genetic_correlation == 0 for scenario in control)
+
+
+def test_a_block_of_the_grid_can_name_the_models_to_fit(tmp_path: Path) -> None:
+    content = changed(VALID, f"{S}.grid", [{"n_individuals": 100, "n_qtl": 10, "models": ["mlp"]}, {"n_individuals": 200, "n_qtl": 10}])
+    fitted = [[model for model, _ in scenario.models] for scenario in load_config(write(tmp_path, content)).scenarios]
+    assert fitted == [["mlp"], ["ridge", "linear_sgd", "mlp"]]
+
+
+@pytest.mark.parametrize(
+    ("named", "fault"),
+    [
+        (["mpl", "ridge"], r"grid\.0\.models: 'mpl' is no model of the experiment, did you mean 'mlp'"),
+        ("mlp", r"grid\.0\.models: must be a list of names of the experiment's models, got 'mlp'$"),
+        ([], r"grid\.0\.models: must be a list of names of the experiment's models, got \[\]$"),
+        ([3], r"grid\.0\.models: must be a list of names of the experiment's models, got \[3\]$"),
+        (["ridge", "linear_sgd"], r"scaling\.models\.mlp: is fitted to nothing: no block of the grid names it and has a population small "),
+    ],
+)
+def test_models_named_by_a_block_are_the_experiments_and_each_is_fitted(tmp_path: Path, named: object, fault: str) -> None:
+    content = changed(VALID, f"{S}.grid", [{"n_individuals": 100, "n_qtl": 10, "models": named}])
+    with pytest.raises(ConfigError, match=fault):
+        load_config(write(tmp_path, content))
 
 
 def test_grid_expands_to_every_combination(tmp_path: Path) -> None:
