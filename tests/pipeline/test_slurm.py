@@ -93,6 +93,7 @@ class Study:
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.folder, self.cluster, self.results = folder, cluster, folder / "results"
         self.config = self.write()
+        self.drivers: list[subprocess.Popen[str]] = []
 
     def write(
         self,
@@ -111,7 +112,9 @@ class Study:
         return write_study(self.folder / name, {**content, "slurm": options})
 
     def start(self, **options: Any) -> "subprocess.Popen[str]":
-        return start(self.config, self.results, *ON_SLURM, env=self.environment, **options)
+        driver = start(self.config, self.results, *ON_SLURM, env=self.environment, **options)
+        self.drivers.append(driver)
+        return driver
 
     def put_before(self, program: str, script: str) -> None:
         """A program of bash in place of one of Slurm's, which it reaches as `$real`."""
@@ -158,8 +161,14 @@ class Study:
 
 @pytest.fixture
 def study(tmp_path: Path, cluster: Cluster) -> Iterator[Study]:
-    """At the end nothing may be left in the queue."""
-    yield Study(tmp_path, cluster)
+    """At the end nothing may be left in the queue. A driver that a failed test left is ended, with its jobs, for the tests after it."""
+    study = Study(tmp_path, cluster)
+    yield study
+    left = [driver for driver in study.drivers if driver.poll() is None]
+    for driver in left:
+        driver.kill()
+    if left:
+        cluster.client("scancel", "--user=root")
     wait_for(lambda: not cluster.queue())
 
 
@@ -317,7 +326,7 @@ def test_a_job_over_its_memory_gets_more(study: Study, undisturbed: pd.DataFrame
 def test_a_job_over_its_time_gets_more(held: Study, undisturbed: pd.DataFrame) -> None:
     driver = held.start()
     job, node = held.wait_for_start("ridge")
-    held.cluster.client("scontrol", "update", f"JobId={job}", "EndTime=now")
+    held.cluster.client("scontrol", "update", f"JobId={job}", "EndTime=now+10")  # "now" is past, and refused, where a second goes by
     held.wait_for_start("ridge", 2)
     held.go()
     code, output = held.end(driver)
