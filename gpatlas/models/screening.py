@@ -5,7 +5,8 @@ locus (0, j), the interaction of a pair (i, j). All terms are scored at once aga
 z = Σ r·x_i·x_j / (sd(r)·√n), a standard normal number where there is nothing: the largest of N such numbers is near
 sqrt(2·ln N). Terms above a level enter, all are fitted again by least squares, those that fell below the level leave, until
 nothing changes. As terms enter, the residual shrinks, and what was hidden in it comes above the level. Where genotypes have three
-values, or calls are missing, x is the count with mean 0 and variance 1, and √Σ(x_i·x_j)² stands for √n. For loci without strong
+values, or calls are missing, x is the count with mean 0 and variance 1, and √Σ(x_i·x_j)² stands for √n. Where scoring all terms takes
+long, those that came near the level are scored alone, until none of them enters; then all are again. For loci without strong
 linkage: of pairs that agree in nearly every individual, any may be the one that is found.
 """
 
