@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from gpatlas.data.genotypes import FloatArray, blocks
 from gpatlas.models.columns import Columns, Mask, SignColumns, Singles, Terms
@@ -47,7 +48,7 @@ class Scanned:
     def is_large(self) -> bool:
         """Whether a scan takes long."""
         k, n = self.scanned.shape
-        return n * k * k / 2 >= LARGE
+        return bool(n * k * k / 2 >= LARGE)
 
     def above(self, residual: FloatArray, lowest: float) -> tuple[Terms, FloatArray]:
         """All terms whose score is above `lowest`, and the scores, to single precision. `residual`: (n,)"""
@@ -68,7 +69,7 @@ class Scanned:
             margin = product.margin
             terms, scores = self._found(product, lowest * levels.min() - margin)
         else:
-            terms, scores, margin = among, self._scores(among, weights.astype(np.float32)), MARGIN
+            terms, scores, margin = among, self._scores(among, weights.astype(np.float32)).astype(np.float32), MARGIN
         limits = levels[terms].min(axis=1)
         near = (scores > lowest * limits - margin) & (singles | (terms[:, 0] > 0))
         terms, limits, relative = terms[near], limits[near], scores[near] / limits[near]
@@ -109,7 +110,7 @@ class Scanned:
         k = len(self.scanned)
         return blocks(k, min(SCAN_BLOCK, max(SMALLEST_BLOCK, k // 8)))
 
-    def _scores(self, terms: Terms, weights: FloatArray | Singles) -> FloatArray:
+    def _scores(self, terms: Terms, weights: npt.NDArray[np.floating]) -> FloatArray:
         """In the precision of the weights."""
         scores = np.empty(len(terms))
         for start, stop in blocks(len(terms), max(1, RESCORED // len(weights))):
