@@ -78,7 +78,7 @@ class LinkedPart(Scanned):
         n = self.columns.n
         lengths = n - mixed.weights.astype(np.float32) @ self._projected_squares
         scores = np.abs(self.columns.dot(mixed.residual)) / np.sqrt(max(mixed.variance, 1e-12) * np.maximum(lengths, 1e-3 * n))
-        scores[~self.scanned.any(axis=1)] = 0
+        scores[~self.varying] = 0
         scores[0] = 0
         return np.asarray(scores)
 

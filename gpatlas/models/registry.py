@@ -257,7 +257,7 @@ MODELS: dict[str, Model] = {
         Model(
             "pairwise",
             "pairwise screening",
-            7,
+            8,
             PairwiseSettings,
             "gpatlas.models.pairwise:fit",
             (*ARRAYS, "pandas"),

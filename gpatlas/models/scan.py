@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from gpatlas.data.genotypes import FloatArray, blocks
-from gpatlas.models.columns import Columns, SignColumns, Singles, Terms
+from gpatlas.models.columns import Columns, Mask, SignColumns, Singles, Terms
 from gpatlas.models.registry import PairwiseSettings
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ SMALLEST_BLOCK = 64
 MARGIN = 1e-3  # of scores in single precision: far more than they err by
 SURE = 5.3  # √(ln(2e24) / 2)
 WIDEST = 1.5  # margin up to which whole numbers are used: few scores are that near a level
-LARGE = 2e10  # products in a scan from which on whole numbers, and a start of torch that takes seconds, are worth it
-RESCORED = 2**17  # products of pairs held at once
+LARGE = 2e10  # products in a scan from which on it is worth to have fewer, in whole numbers, and a start of torch that takes seconds
+RESCORED = 2**19  # products of pairs held at once
 DECIMALS = 9  # of scores: equal products have equal scores, however they are added up
 NOTHING: Terms = np.empty((0, 2), np.intp)
 
@@ -43,28 +44,39 @@ class Scanned:
     columns: Columns
     scanned: Singles
 
+    @property
+    def is_large(self) -> bool:
+        """Whether a scan takes long."""
+        k, n = self.scanned.shape
+        return bool(n * k * k / 2 >= LARGE)
+
     def above(self, residual: FloatArray, lowest: float) -> tuple[Terms, FloatArray]:
         """All terms whose score is above `lowest`, and the scores, to single precision. `residual`: (n,)"""
         terms, scores = self._found(SingleProduct(self.scanned, self._weights(residual)), lowest)
         return terms, scores.astype(np.float64)
 
     def strongest(
-        self, residual: FloatArray, levels: FloatArray, lowest: float, most: int, singles: bool = True
+        self, residual: FloatArray, levels: FloatArray, lowest: float, most: int, singles: bool = True, among: Terms | None = None
     ) -> tuple[Terms, FloatArray]:
         """The terms with the largest score / level of those above `lowest`, the strongest first, `most` at most; and score / level.
 
-        `levels` (1 + n_loci,): the level of a pair is the smaller of its two. Without `singles`, no terms of one locus.
+        `levels` (1 + n_loci,): the level of a pair is the smaller of its two. Without `singles`, no terms of one locus. `among` (k, 2):
+        of these terms alone, in ascending order, which takes little time where they are few.
         """
         weights = self._weights(residual)
-        product = self._product(weights)
-        terms, scores = self._found(product, lowest * levels.min() - product.margin)
+        if among is None:
+            product = self._product(weights)
+            margin = product.margin
+            terms, scores = self._found(product, lowest * levels.min() - margin)
+        else:
+            terms, scores, margin = among, self._scores(among, weights.astype(np.float32)).astype(np.float32), MARGIN
         limits = levels[terms].min(axis=1)
-        near = (scores > lowest * limits - product.margin) & (singles | (terms[:, 0] > 0))
+        near = (scores > lowest * limits - margin) & (singles | (terms[:, 0] > 0))
         terms, limits, relative = terms[near], limits[near], scores[near] / limits[near]
         if len(terms) > most:
-            near = relative >= np.partition(relative, -most)[-most] - 2 * product.margin / levels.min()
+            near = relative >= np.partition(relative, -most)[-most] - 2 * margin / levels.min()
             terms, limits = terms[near], limits[near]
-        relative = self._exact(terms, weights) / limits
+        relative = self._scores(terms, weights).round(DECIMALS) / limits
         order = np.argsort(-relative, kind="stable")
         order = order[relative[order] > lowest][:most]
         return terms[order], relative[order]
@@ -74,8 +86,7 @@ class Scanned:
         return np.asarray(centred / (np.linalg.norm(centred) or 1))
 
     def _product(self, weights: FloatArray) -> "Product":
-        k, n = self.scanned.shape
-        if isinstance(self.columns, SignColumns) and n * k * k / 2 >= LARGE and multiplies_bytes():
+        if isinstance(self.columns, SignColumns) and self.is_large and multiplies_bytes():
             product = ByteProduct.of(self._bytes, weights)
             if product.margin < WIDEST:
                 return product
@@ -99,15 +110,22 @@ class Scanned:
         k = len(self.scanned)
         return blocks(k, min(SCAN_BLOCK, max(SMALLEST_BLOCK, k // 8)))
 
-    def _exact(self, terms: Terms, weights: FloatArray) -> FloatArray:
+    def _scores(self, terms: Terms, weights: npt.NDArray[np.floating]) -> FloatArray:
+        """In the precision of the weights."""
         scores = np.empty(len(terms))
         for start, stop in blocks(len(terms), max(1, RESCORED // len(weights))):
-            first, second = terms[start:stop].T
-            products = (self.scanned[first] * self.scanned[second]).astype(np.float64)
+            products = self.columns.products(terms[start:stop]).x(0, len(weights)).astype(weights.dtype, copy=False)
             scores[start:stop] = np.abs(products @ weights)
             if self._squares is not None:
-                scores[start:stop] /= np.sqrt(np.einsum("kn,kn->k", products, products) / len(weights))
-        return scores.round(DECIMALS)
+                lengths = np.sqrt(np.einsum("kn,kn->k", products, products) / len(weights))
+                np.divide(scores[start:stop], lengths, out=scores[start:stop], where=lengths > 0)
+        scores[~self.varying[terms].all(axis=1)] = 0
+        return scores
+
+    @cached_property
+    def varying(self) -> Mask:
+        """Of the columns, those that are scanned."""
+        return np.asarray(self.scanned.any(axis=1))
 
     @cached_property
     def _bytes(self) -> "Tensor":

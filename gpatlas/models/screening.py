@@ -5,13 +5,14 @@ locus (0, j), the interaction of a pair (i, j). All terms are scored at once aga
 z = Σ r·x_i·x_j / (sd(r)·√n), a standard normal number where there is nothing: the largest of N such numbers is near
 sqrt(2·ln N). Terms above a level enter, all are fitted again by least squares, those that fell below the level leave, until
 nothing changes. As terms enter, the residual shrinks, and what was hidden in it comes above the level. Where genotypes have three
-values, or calls are missing, x is the count with mean 0 and variance 1, and √Σ(x_i·x_j)² stands for √n. For loci without strong
+values, or calls are missing, x is the count with mean 0 and variance 1, and √Σ(x_i·x_j)² stands for √n. Where scoring all terms takes
+long, those that came near the level are scored alone, until none of them enters; then all are again. For loci without strong
 linkage: of pairs that agree in nearly every individual, any may be the one that is found.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -23,6 +24,8 @@ from gpatlas.models.scan import NOTHING, Scanned, scanned_of
 
 MOST_ROUNDS = 50  # at one threshold
 ENTERING_SHARE = 50  # one term per so many individuals enters in a round at most
+WATCHED = 0.75  # of the lowest level: the score from which a term is watched
+MOST_WATCHED = 20_000
 JITTER = 1e-6  # on the mean squares of the terms, which are 1
 C = TypeVar("C", bound="Changing")
 
@@ -62,9 +65,12 @@ class ScreenedPart(Scanned):
         """What the largest score of all terms is near, where there is nothing."""
         return float(np.sqrt(2 * np.log(self.n_loci * (self.n_loci + 1) / 2)))
 
-    def scan(self, residual: FloatArray, most: int) -> tuple[Terms, FloatArray]:
-        """The terms whose score is of interest, the strongest first, `most` at most, and the scores. `residual`: (n,)"""
-        terms, relative = self.strongest(residual, np.full(len(self.columns), self.noise_level), self.lowest_threshold, most)
+    def scan(self, residual: FloatArray, lowest: float, most: int, among: Terms | None = None) -> tuple[Terms, FloatArray]:
+        """The terms whose score is above `lowest`, a factor on the noise level, the strongest first, `most` at most, and the scores.
+
+        `residual`: (n,). `among`: as `strongest` has it.
+        """
+        terms, relative = self.strongest(residual, np.full(len(self.columns), self.noise_level), lowest, most, among=among)
         return terms, relative * self.noise_level
 
 
@@ -127,8 +133,15 @@ class LeastSquares:
 
     @cached_property
     def candidates(self) -> tuple[Terms, FloatArray]:
-        """Further terms, the strongest first, and their scores: as many as may enter at once, at least."""
-        terms, scores = self.population.scan(self.residual, self._most_entering + len(self.terms))
+        """Further terms, the strongest first, and their scores: as many as may enter at once, at least; and where scans are large, those
+        that may soon.
+        """
+        lowest, most = self.population.lowest_threshold, self._most_entering + len(self.terms)
+        if self.population.is_large:
+            lowest, most = WATCHED * lowest, max(MOST_WATCHED, most)
+        return self._new(*self.population.scan(self.residual, lowest, most))
+
+    def _new(self, terms: Terms, scores: FloatArray) -> tuple[Terms, FloatArray]:
         new = ~self.contains(terms)
         return terms[new], scores[new]
 
@@ -142,21 +155,43 @@ class LeastSquares:
         Without `enter`, terms only leave.
         """
         level = threshold * self.population.noise_level
-        return settle(self, lambda model: model.kept(level), lambda model: model.entering(level) if enter else NOTHING, MOST_ROUNDS)
+        entering = Watch(level, NOTHING).entering if self.population.is_large else partial(LeastSquares.entering, level=level)
+        return settle(self, lambda model: model.kept(level), entering if enter else lambda _: NOTHING, MOST_ROUNDS)
 
     def kept(self, level: float) -> Mask:
         """The terms that stay at a level, (k,)."""
         return (np.abs(self.scores) >= level) | (np.arange(len(self.terms)) < len(self.population.fixed))
 
-    def entering(self, level: float) -> Terms:
-        """The strongest of the candidates above a level, as many as may enter at once."""
-        terms, scores = self.candidates
-        room = PairwiseSettings.most_terms(self.columns.n, self.population.n_loci) - len(self.terms)
-        return terms[scores >= level][: max(0, min(room, self._most_entering))]
+    def entering(self, level: float, among: Terms | None = None) -> Terms:
+        """The strongest of the candidates above a level, or `among` those, as many as may enter at once."""
+        most = max(0, min(PairwiseSettings.most_terms(self.columns.n, self.population.n_loci) - len(self.terms), self._most_entering))
+        if among is None:
+            terms, scores = self.candidates
+        else:
+            lowest = level / self.population.noise_level
+            terms, scores = self._new(*self.population.scan(self.residual, lowest, most + len(self.terms), among))
+        return terms[scores >= level][:most]
 
     def predict(self, columns: Columns) -> FloatArray:
         """Of other individuals, given the columns of their loci: (n,)"""
         return columns.products(self.terms).weighted_sum(self.effects)
+
+
+@dataclass
+class Watch:
+    """What enters at a level: of the `terms` that are watched; where none of these does, all are scanned, and others are watched."""
+
+    level: float
+    terms: Terms
+
+    def entering(self, model: LeastSquares) -> Terms:
+        """As LeastSquares has it."""
+        entering = model.entering(self.level, self.terms)
+        if not len(entering):
+            entering = model.entering(self.level)
+            watched = np.concatenate([model.candidates[0], model.terms[len(model.population.fixed) :]])
+            self.terms = watched[np.lexsort(watched.T[::-1])]
+        return entering
 
 
 class Changing(Protocol):

@@ -121,6 +121,21 @@ def test_a_pair_has_the_smaller_level_of_its_two_loci() -> None:
     np.testing.assert_allclose(found, scores[:25], atol=1e-9)
 
 
+@pytest.mark.parametrize("counts_of", POPULATIONS)
+def test_of_some_terms_alone_the_strongest(counts_of: Callable[[], Array]) -> None:
+    """Every third term, in ascending order."""
+    population, residual = scanned(counts_of()), residual_of(counts_of())
+    wanted = every_pair(population, residual)
+    among = np.argwhere(np.triu(np.ones(wanted.shape), k=1))[::3]
+    some = np.zeros(wanted.shape, bool)
+    some[tuple(among.T)] = True
+    terms, relative = population.strongest(residual, np.full(len(wanted), 2.0), 0.5, 12, among=among)
+    wanted_terms, scores = ordered(np.where(some & (wanted > 1.0), wanted, 0))
+    assert len(scores) > 12
+    np.testing.assert_array_equal(terms, wanted_terms[:12])
+    np.testing.assert_allclose(relative, scores[:12] / 2, atol=1e-9)
+
+
 @pytest.mark.usefixtures("way")
 def test_a_level_between_two_scores_that_nearly_agree_parts_them() -> None:
     population, residual = scanned(unlinked()), residual_of(unlinked())

@@ -55,7 +55,7 @@ def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None
     assert population.noise_level == pytest.approx(np.sqrt(2 * np.log(17 * 18 / 2)))
     x = with_constant(alleles)
     wanted = abs(np.einsum("ni,nj,n->ij", x, x, residual - residual.mean())) / (residual.std() * np.sqrt(53))
-    terms, sizes = population.scan(residual, EVERYTHING)
+    terms, sizes = population.scan(residual, population.lowest_threshold, EVERYTHING)
     np.testing.assert_allclose(sizes, wanted[tuple(terms.T)], rtol=1e-5)
     assert (np.diff(sizes) <= 0).all()
     first, second = np.nonzero(np.triu(wanted > 0.3 * population.noise_level, k=1))
@@ -65,8 +65,8 @@ def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_scores_of_noise_are_standard_normal() -> None:
     """With N scores, their mean square is within 4 standard errors, sqrt(2/N), of 1 (n is large, so they are nearly independent)."""
-    population = population_of(alleles_of(4000, 60), thresholds=(1e-6,))
-    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7, EVERYTHING)
+    population = population_of(alleles_of(4000, 60))
+    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7, 1e-6, EVERYTHING)
     assert abs((sizes**2).mean() - 1) < 4 * np.sqrt(2 / len(sizes))
     assert sizes[0] < 1.25 * population.noise_level
 
@@ -76,13 +76,13 @@ def test_only_the_first_individuals_scan() -> None:
     few, same = population_of(alleles, max_scan_individuals=20), population_of(alleles[:20])
     assert few.scanned.shape == (7, 20)
     assert few.columns.n == 50
-    np.testing.assert_array_equal(few.scan(residual, EVERYTHING)[1], same.scan(residual[:20], EVERYTHING)[1])
+    np.testing.assert_array_equal(few.scan(residual, 0.8, EVERYTHING)[1], same.scan(residual[:20], 0.8, EVERYTHING)[1])
 
 
 def test_a_locus_that_does_not_vary_is_never_found() -> None:
     alleles = alleles_of(200, 12)
     alleles[:, 3], alleles[:, 8] = 0, 1
-    terms, _ = population_of(alleles, thresholds=(1e-6,)).scan(np.random.default_rng(1).standard_normal(200), EVERYTHING)
+    terms, _ = population_of(alleles).scan(np.random.default_rng(1).standard_normal(200), 1e-6, EVERYTHING)
     assert not np.isin(terms, [4, 9]).any()
     assert len(terms) == 10 * 11 / 2
 
@@ -135,6 +135,30 @@ def test_what_is_there_settles_and_what_is_not_leaves() -> None:
     assert sorted(settled.terms.tolist()) == sorted(planted.tolist())
     np.testing.assert_allclose(settled.effects[settled.terms[:, 1] == 30], 0.35, atol=5 * 0.3 / 20)
     assert settled.settled(1.0) is settled
+
+
+def test_few_scans_find_the_same_where_they_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: loci and pairs of falling size, of which the small are hidden by the variance of the large at first."""
+    alleles, random = alleles_of(500, 60), np.random.default_rng(8)
+    pairs = np.sort(random.permutation(60).reshape(30, 2) + 1)
+    phenotype = products(alleles, pairs) @ np.geomspace(1.5, 0.5, 30) + 0.3 * random.standard_normal(500)
+    scans: list[list[int]] = []
+    found, steps = ScreenedPart._found, []
+
+    def counted(*arguments: Any) -> Any:
+        scans[-1][0] += 1
+        return found(*arguments)
+
+    monkeypatch.setattr(ScreenedPart, "_found", counted)
+    for large in (1e99, 0):
+        monkeypatch.setattr(scan, "LARGE", large)
+        scans.append([0])
+        population = population_of(alleles, with_loci=False, thresholds=(1.1, 1.0, 0.9))
+        steps.append([model for _, model in path(LeastSquares.start(population, phenotype), (1.1, 1.0, 0.9))])
+    for one, other in zip(*steps, strict=True):
+        assert sorted(one.terms.tolist()) == sorted(other.terms.tolist())
+    assert sorted(steps[1][0].terms[1:].tolist()) == sorted(pairs.tolist())
+    assert scans[1][0] < scans[0][0]
 
 
 def test_path_goes_down_and_up_again_and_terms_only_leave_on_the_way_up() -> None:
