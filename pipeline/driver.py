@@ -33,7 +33,7 @@ from pipeline.registry import RUNNERS, SLURM
 from pipeline.root import RunAll
 from pipeline.runners import RunnerError
 from pipeline.scheduler import NoScheduler, declared, kept_informed
-from pipeline.session import set_driver
+from pipeline.session import driver, set_driver
 from pipeline.stage_task import StageTask, git_commit
 from pipeline.store import LOG
 from pipeline.tasks import StudyTask
@@ -233,12 +233,17 @@ def _verdict(root: RunAll) -> int:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the driver as Ctrl-C does: everything it started is stopped."""
+    """SIGTERM and SIGHUP end the driver as Ctrl-C does: everything it started is stopped. What is ignored, as under nohup, stays so."""
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if os.getpid() == driver():
+            raise KeyboardInterrupt
+        for later in heard:  # a task's process, told by whoever told the driver, and by the driver: it ends once, without a word
+            signal.signal(later, signal.SIG_IGN)
+        sys.exit(128 + number)
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
