@@ -40,6 +40,7 @@ from pipeline.tasks import StudyTask
 
 LUIGI_CFG = PROJECT / "luigi.cfg"
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_UNREAD = 128 + signal.SIGPIPE  # what is printed has no reader, as behind `| head`
 PUBLISH = "publish"  # the root task's label
 FRUITLESS_ROUNDS = 3  # that many runs of Luigi in a row which get nothing done are enough
 MOST_MISSING = 20  # missing stages that are told one by one
@@ -109,11 +110,14 @@ def drive(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -> int:
         with looking_for(root, stages):
             done = root.complete()
         if done:
-            print(f"nothing to do: all {len(stages)} stages are done")
+            print(f"nothing to do: all {len(stages)} stages are done", flush=True)
         return _verdict(root if done else _run_what_can_be(root, core, luigi_run))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its flush at the end would tell
+        return EXIT_UNREAD
     except (NoScheduler, RPCError, RunnerError, OSError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
@@ -173,7 +177,7 @@ def _run_rounds(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -
         before, left = left, _left(root, stages, failed)
         fruitless = fruitless + 1 if len(left) == len(before) else 0
         if left and fruitless < FRUITLESS_ROUNDS:
-            print(f"the scheduler lost this driver with {len(left)} stages to do; going on")
+            print(f"the scheduler lost this driver with {len(left)} stages to do; going on", flush=True)
     return failed
 
 
