@@ -78,4 +78,4 @@ def _mixtures(kernels: list[FloatArray], loci: FloatArray | None, weights: Float
     del additive
     decomposed = Decomposed.of(epistatic)
     del epistatic
-    yield decomposed.mixed(weights, loci)
+    yield decomposed.mixed(weights.tolist(), loci)
