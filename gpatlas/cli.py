@@ -220,4 +220,9 @@ def command_line() -> click.Group:
 def main(arguments: list[str] | None = None, group: click.Group | None = None, name: str = "python -m gpatlas") -> None:
     """Run one command, of `group` or of `command_line()`, and exit: 0 done, 1 the stage failed, 2 wrong flags. `name`: what was called."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half-written is removed
-    (group or command_line()).main(arguments, prog_name=name)
+    stdout = sys.stdout
+    try:
+        (group or command_line()).main(arguments, prog_name=name)
+    finally:
+        if sys.stdout is not stdout:  # click has replaced it: nobody reads any more, as behind `| head`
+            sys.exit(128 + signal.SIGPIPE)

@@ -38,7 +38,7 @@ def _splits(settings: FitSettings) -> int:
 
 def _training(settings: NeuralSettings, size: Size) -> float:
     """Multiplications and additions of all epochs and trials: forward once, backward twice."""
-    width = getattr(settings, "hidden_size", 0)
-    weights = (size.n_loci + width + size.n_traits) * width if width else size.n_loci * size.n_traits
-    trials = 1 + getattr(settings, "n_trials", 0) * bool(getattr(settings, "tune", True))
+    width, k = getattr(settings, "hidden_size", 0), min(size.n_loci, getattr(settings, "max_product_loci", 0))
+    weights = (size.n_loci + width + size.n_traits) * width if width else (size.n_loci + k**2) * size.n_traits
+    trials = 1 + getattr(settings, "n_trials", 0) * bool(getattr(settings, "tune", True)) + len(getattr(settings, "penalties", ()))
     return 6.0 * size.n_individuals * weights * settings.epochs * trials

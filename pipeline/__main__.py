@@ -6,6 +6,7 @@ from typing import Any
 import click
 from luigi.cmdline import luigi_run, luigid
 
+from gpatlas.cli import main as run_click
 from pipeline.configs import copy_config, descriptions
 from pipeline.driver import use_luigi_settings
 from pipeline.registry import RUNNERS
@@ -70,10 +71,11 @@ def configs(context: click.Context) -> None:
 def copy_to(name: str, folder: Path) -> None:
     """Write the config NAME, and the data that it names, into FOLDER (the current one)."""
     try:
-        click.echo("\n".join(map(str, copy_config(name, folder))))
+        written = copy_config(name, folder)
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
+    click.echo("\n".join(map(str, written)))
 
 
 if __name__ == "__main__":
-    main(prog_name="gpatlas")
+    run_click(group=main, name="gpatlas")

@@ -47,6 +47,13 @@ class Work:
     size: int
 
 
+class _Terminal(rich.console.Console):
+    """Where nobody reads any more, as behind `| head`, the run goes on without a word; rich itself would end the thread."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Console:
     """Draws the events of one run. `todo`: the stages to do, by label; `failed`: those that did, and why."""
 
@@ -57,7 +64,7 @@ class Console:
         self.failed: dict[str, str] = {}
         self._running: dict[str, TaskID] = {}
         self._spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        self._console = rich.console.Console(highlight=False, soft_wrap=True)
+        self._console = _Terminal(highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

@@ -33,13 +33,14 @@ from pipeline.registry import RUNNERS, SLURM
 from pipeline.root import RunAll
 from pipeline.runners import RunnerError
 from pipeline.scheduler import NoScheduler, declared, kept_informed
-from pipeline.session import set_driver
+from pipeline.session import driver, set_driver
 from pipeline.stage_task import StageTask, git_commit
 from pipeline.store import LOG
 from pipeline.tasks import StudyTask
 
 LUIGI_CFG = PROJECT / "luigi.cfg"
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_UNREAD = 128 + signal.SIGPIPE  # what is printed has no reader, as behind `| head`
 PUBLISH = "publish"  # the root task's label
 FRUITLESS_ROUNDS = 3  # that many runs of Luigi in a row which get nothing done are enough
 MOST_MISSING = 20  # missing stages that are told one by one
@@ -109,11 +110,14 @@ def drive(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -> int:
         with looking_for(root, stages):
             done = root.complete()
         if done:
-            print(f"nothing to do: all {len(stages)} stages are done")
+            print(f"nothing to do: all {len(stages)} stages are done", flush=True)
         return _verdict(root if done else _run_what_can_be(root, core, luigi_run))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its flush at the end would tell
+        return EXIT_UNREAD
     except (NoScheduler, RPCError, RunnerError, OSError) as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
@@ -173,7 +177,7 @@ def _run_rounds(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -
         before, left = left, _left(root, stages, failed)
         fruitless = fruitless + 1 if len(left) == len(before) else 0
         if left and fruitless < FRUITLESS_ROUNDS:
-            print(f"the scheduler lost this driver with {len(left)} stages to do; going on")
+            print(f"the scheduler lost this driver with {len(left)} stages to do; going on", flush=True)
     return failed
 
 
@@ -233,12 +237,17 @@ def _verdict(root: RunAll) -> int:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the driver as Ctrl-C does: everything it started is stopped."""
+    """SIGTERM and SIGHUP end the driver as Ctrl-C does: everything it started is stopped. What is ignored, as under nohup, stays so."""
+    heard = [number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
 
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if os.getpid() == driver():
+            raise KeyboardInterrupt
+        for later in heard:  # a task's process, told by whoever told the driver, and by the driver: it ends once, without a word
+            signal.signal(later, signal.SIG_IGN)
+        sys.exit(128 + number)
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:

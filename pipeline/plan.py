@@ -16,7 +16,7 @@ class Plan(RunAll):
     """Say what RunAll would do: stages done and to do, scenarios, disk. Runs nothing."""
 
     def run(self) -> None:  # type: ignore[override]
-        print("\n".join(self.lines()))
+        print("\n".join(self.lines()), flush=True)
 
     def lines(self) -> Iterator[str]:
         stages = self.stages()

@@ -91,9 +91,9 @@ def _run_forked(arguments: Sequence[str], shown: Sequence[str], output: int, par
 def _leave_driver(output: int, parent: int) -> None:
     os.setsid()
     die_with(parent)
-    for number in signal.valid_signals() - {signal.SIGINT}:
+    for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     logging.root.handlers.clear()
     logging.root.setLevel(logging.WARNING)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

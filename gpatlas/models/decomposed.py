@@ -3,7 +3,9 @@
 Kernels that differ by a share of another one of low rank have one decomposition in common (by the identity of Woodbury).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +18,7 @@ SEPARATED = 1e-14  # of the largest singular value: below, it is rounding
 
 @dataclass(frozen=True)
 class Decomposed:
-    """The kernel U·(diag(squares) + columns·columnsᵀ)·Uᵀ: `vectors` U (n, n) are orthonormal, `squares` (n,), `columns` (n, m).
+    """The kernel U·(diag(squares) + share·shared·sharedᵀ)·Uᵀ: `vectors` U (n, n) are orthonormal, `squares` (n,), `shared` (n, m).
 
     It is centred. Of the penalty p, U·(diag(f) − factor·factorᵀ)·Uᵀ is p·(kernel + p)⁻¹, which makes the residuals of a centred target;
     f = p / (squares + p).
@@ -24,7 +26,8 @@ class Decomposed:
 
     vectors: FloatArray
     squares: FloatArray
-    columns: FloatArray
+    shared: FloatArray
+    share: float = 0.0
 
     @classmethod
     def of(cls, kernel: FloatArray) -> "Decomposed":
@@ -33,10 +36,15 @@ class Decomposed:
         squares[squares < squares[-1] * len(kernel) * np.finfo(float).eps] = 0
         return cls(vectors, squares, np.empty((len(kernel), 0)))
 
-    def mixed(self, weight: float, others: FloatArray) -> "Decomposed":
-        """weight·this + (1 − weight)·others·othersᵀ, for `others` (n, m)."""
-        columns = self.vectors.T @ others if weight < 1 else self.columns
-        return Decomposed(self.vectors, weight * self.squares, (1 - weight) ** 0.5 * columns)
+    def mixed(self, weights: Sequence[float], others: FloatArray) -> list["Decomposed"]:
+        """weight·this + (1 − weight)·others·othersᵀ for every weight, and `others` (n, m). This has no share of any."""
+        shared = self.vectors.T @ others
+        return [Decomposed(self.vectors, weight * self.squares, shared, 1 - weight) for weight in weights]
+
+    @cached_property
+    def columns(self) -> FloatArray:
+        """share^½·shared, (n, m); of a share of 0 none."""
+        return self.share**0.5 * self.shared if self.share else self.shared[:, :0]
 
     def project(self, target: FloatArray) -> FloatArray:
         """Uᵀ·target, (n, T)."""
@@ -49,33 +57,6 @@ class Decomposed:
             shrunk, factor = self._residual_parts(own)
             weights[:, trait] = shrunk * of_trait - factor @ (factor.T @ of_trait)
         return self.vectors @ weights
-
-    def leave_one_out(self, projected: FloatArray, penalties: FloatArray) -> FloatArray:
-        """Mean squared leave-one-out error of every trait and penalty, (T, P), of `projected` targets.
-
-        The error of individual i is its residual divided by 1 − hat_ii, where the hat matrix has the free intercept's 1/n.
-        """
-        n, n_traits = len(projected), projected.shape[1]
-        shrunk = penalties / (self.squares[:, None] + penalties)  # (n, P)
-        weights = shrunk[:, None] * projected[:, :, None]  # (n, T, P)
-        roots = np.empty((len(penalties), *2 * self.columns.shape[1:]))  # S⁻¹ = rootᵀ·root
-        if self.columns.size:
-            basis, shares = separated(shrunk)
-            for number, penalty in enumerate(penalties):
-                roots[number] = root = np.linalg.inv(self._root(shrunk[:, number], penalty))
-                explained = root.T @ (root @ (self.columns.T @ weights[:, :, number]))
-                weights[:, :, number] -= shrunk[:, [number]] * (self.columns @ explained)
-        errors: FloatArray = np.zeros((n_traits, len(penalties)))
-        for start, stop in blocks(n, BLOCK_SIZE):
-            rows = self.vectors[start:stop]
-            unexplained = rows**2 @ shrunk - 1 / n  # (k, P): 1 − hat_ii
-            if self.columns.size:
-                parts = np.stack([(rows * own) @ self.columns for own in basis.T])  # (r, k, m)
-                for number, of_penalty in enumerate(np.tensordot(shares.T, parts, 1)):
-                    unexplained[:, number] -= ((of_penalty @ roots[number].T) ** 2).sum(axis=1)
-            residuals = (rows @ weights.reshape(n, -1)).reshape(-1, *errors.shape) / unexplained[:, None]
-            errors += np.einsum("ktp,ktp->tp", residuals, residuals)
-        return errors / n
 
     def inner_predictions(self, projected: FloatArray, phenotypes: FloatArray, penalty: FloatArray, seed: int) -> FloatArray:
         """As Fitted has them, by the penalty (T,) that was chosen for each trait. `projected`: of the centred phenotypes (n, T).
@@ -94,6 +75,16 @@ class Decomposed:
                 predicted[fold, trait] = phenotypes[fold, trait] - np.linalg.solve(unexplained, residuals[fold, trait])
         return predicted
 
+    def roots(self, projected: FloatArray, penalties: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """For every penalty: root (m, m), rootᵀ·root the inverse of S of `_root`; and root·columnsᵀ·diag(f)·`projected`, (m, T)."""
+        roots = np.empty((len(penalties), *2 * self.columns.shape[1:]))
+        explained = np.empty((*roots.shape[:2], projected.shape[1]))
+        for number, penalty in enumerate(penalties if self.columns.size else ()):
+            shrunk = penalty / (self.squares + penalty)
+            roots[number] = np.linalg.inv(self._root(shrunk, penalty))
+            explained[number] = roots[number] @ (self.columns.T @ (shrunk[:, None] * projected))
+        return roots, explained
+
     def _residual_parts(self, penalty: float) -> tuple[FloatArray, FloatArray]:
         """f (n,) and the factor (n, m)."""
         shrunk = penalty / (self.squares + penalty)
@@ -105,6 +96,33 @@ class Decomposed:
         columns = np.sqrt(shrunk)[:, None] * self.columns
         root: FloatArray = np.linalg.cholesky(columns.T @ columns + penalty * np.eye(columns.shape[1])).astype(float, copy=False)
         return root
+
+
+def leave_one_out_errors(kernels: Sequence[Decomposed], projected: FloatArray, penalties: FloatArray) -> FloatArray:
+    """Mean squared leave-one-out error of every kernel, trait and penalty, (K, T, P), of `projected` targets.
+
+    The kernels differ by `squares` and `share` alone, so that few products with the vectors serve all. The error of individual i is its
+    residual divided by 1 − hat_ii, where the hat matrix has the free intercept's 1/n.
+    """
+    n, n_traits = projected.shape
+    basis, shares = separated(np.hstack([penalties / (kernel.squares[:, None] + penalties) for kernel in kernels]))
+    shares = shares.reshape(-1, len(kernels), len(penalties))
+    roots, explained = zip(*(kernel.roots(projected, penalties) for kernel in kernels), strict=True)
+    errors = np.zeros((len(kernels), n_traits, len(penalties)))
+    for start, stop in blocks(n, BLOCK_SIZE):
+        rows = kernels[0].vectors[start:stop]
+        squared, targets = rows**2 @ basis, np.stack([rows @ (own[:, None] * projected) for own in basis.T])  # (k, r), (r, k, T)
+        parts = np.stack([rows @ (own[:, None] * kernels[0].shared) for own in basis.T])  # (r, k, m)
+        for number, kernel in enumerate(kernels):
+            own = shares[:, number]
+            unexplained, residuals = squared @ own - 1 / n, np.tensordot(own.T, targets, 1)  # (k, P): 1 − hat_ii; (P, k, T)
+            if kernel.columns.size:
+                for penalty, of_penalty in enumerate(np.tensordot(kernel.share**0.5 * own.T, parts, 1)):
+                    of_columns = of_penalty @ roots[number][penalty].T
+                    unexplained[:, penalty] -= (of_columns**2).sum(axis=1)
+                    residuals[penalty] -= of_columns @ explained[number][penalty]
+            errors[number] += ((residuals / unexplained.T[:, :, None]) ** 2).sum(axis=1).T / n
+    return errors
 
 
 def separated(diagonals: FloatArray) -> tuple[FloatArray, FloatArray]:

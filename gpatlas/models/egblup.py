@@ -69,13 +69,13 @@ class EgblupFit:
         return cls(predict, chosen.penalty, weight, chosen.heritability, chosen.inner_predictions)
 
 
-def _mixtures(kernels: list[FloatArray], loci: FloatArray | None, weights: FloatArray) -> Iterator[Decomposed]:
-    """For each epistatic weight, from the list of both kernels, which is emptied; or with numbers of `loci` that make the additive one."""
+def _mixtures(kernels: list[FloatArray], loci: FloatArray | None, weights: FloatArray) -> Iterator[list[Decomposed]]:
+    """Of each epistatic weight, from the list of both kernels, which is emptied; or with numbers of `loci` that make the additive one."""
     epistatic, additive = kernels.pop(), kernels.pop()
     if loci is None:
-        yield from (Decomposed.of((1 - weight) * additive + weight * epistatic) for weight in weights)
+        yield from ([Decomposed.of((1 - weight) * additive + weight * epistatic)] for weight in weights)
         return
     del additive
     decomposed = Decomposed.of(epistatic)
     del epistatic
-    yield from (decomposed.mixed(weight, loci) for weight in weights)
+    yield decomposed.mixed(weights.tolist(), loci)

@@ -71,9 +71,9 @@ class EgblupSettings(PenaltySettings):
     )
 
     def memory(self, size: Size) -> float:
-        """Six matrices of n × n while one is decomposed; what leave-one-out takes, also with few loci, is less or small beside them."""
-        n, choices = self.most_train(size.n_individuals), size.n_traits * self.n_penalties
-        return 8 * (6 * n**2 + 2 * n * min(size.n_loci, 1024) + (n + 512) * choices)
+        """Six matrices of n × n while one is decomposed; then one, and of few loci a matrix of theirs for every weight and penalty."""
+        n, tried = self.most_train(size.n_individuals), len(self.epistatic_weights) * self.n_penalties
+        return 8 * (max(6 * n**2, 2 * n**2 + tried * (min(size.n_loci, n // 10) ** 2 + 3 * n)) + 2 * n * min(size.n_loci, 1024))
 
 
 class RkhsSettings(PenaltySettings):

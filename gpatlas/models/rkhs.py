@@ -65,18 +65,18 @@ def mixtures(sums: Sums, settings: RkhsSettings) -> list[KernelMixture]:
     return [KernelMixture(ADDITIVE, 1.0), *mixed]
 
 
-def _decomposed(tried: list[KernelMixture], sums: Sums) -> Iterator[Decomposed]:
+def _decomposed(tried: list[KernelMixture], sums: Sums) -> Iterator[list[Decomposed]]:
     """Of one mixture after the other."""
     additive, last, matrix = ADDITIVE(sums), ADDITIVE, np.empty(0)
     centre_and_scale(additive)
     for mixture in tried:
         if mixture.additive_weight == 1:
-            yield Decomposed.of(additive)
+            yield [Decomposed.of(additive)]
             continue
         if mixture.kernel != last:
             last, matrix = mixture.kernel, mixture.kernel(sums)
             centre_and_scale(matrix)
-        yield Decomposed.of(mixture.additive_weight * additive + (1 - mixture.additive_weight) * matrix)
+        yield [Decomposed.of(mixture.additive_weight * additive + (1 - mixture.additive_weight) * matrix)]
 
 
 def _predictor(train: Part, coding: KernelCoding, sums: Sums, of_traits: list[KernelMixture], duals: FloatArray) -> KernelPredictor:

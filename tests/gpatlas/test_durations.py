@@ -35,3 +35,14 @@ def test_more_work_takes_longer(model: str) -> None:
     folds = {"protocol": "cross_validation", "n_folds": 10}
     assert minutes(20_000, protocol="holdout") < minutes(200_000, protocol="holdout")
     assert minutes(20_000, protocol="holdout") < minutes(20_000, **folds) < minutes(20_000, **folds, n_repeats=3)
+
+
+def test_a_network_takes_longer_with_more_products_and_penalties() -> None:
+    def minutes(n_loci: int, **settings: Any) -> float:
+        told = {"device": "cpu", "protocol": "holdout", **settings}
+        return needs(FITS["network"], build(FITS["network"].settings, told), Size(10_000, n_loci, 5)).minutes
+
+    few, many = minutes(20_000, max_product_loci=100), minutes(20_000, max_product_loci=2000)
+    assert many > 50 * few  # 4 million products beside 20,000 loci
+    assert minutes(20_000, penalties=(1.0,)) < 0.6 * minutes(20_000, penalties=(1.0, 0.5, 0.2))
+    assert minutes(200, max_product_loci=300) == minutes(200, max_product_loci=20_000)

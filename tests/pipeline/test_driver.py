@@ -287,16 +287,29 @@ def test_a_killed_stage_is_run_again(tmp_path: Path, tmp_path_factory: pytest.Te
     pd.testing.assert_frame_equal(table(results, "study"), undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_signals_stop_everything(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(("number", "send"), [(signal.SIGHUP, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGINT, os.killpg)])
+def test_signals_stop_everything(tmp_path: Path, number: signal.Signals, send: Callable[[int, int], None]) -> None:
+    """To the driver alone, and, as `timeout` and Ctrl-C in a terminal send them, to the processes of its tasks too."""
     config, results = write_study(tmp_path / "study.yaml", SLOW_STUDY), tmp_path / "results"
-    driver = start(config, results, *LOCAL)
+    driver = start(config, results, *LOCAL, start_new_session=True)
     wait_for(lambda: processes("fit-ridge", str(results)))
-    driver.send_signal(number)
+    send(driver.pid, number)
     output, _ = driver.communicate(timeout=600)
     assert driver.returncode == 130, output
-    assert "interrupted; what was finished is kept" in output
+    first, *finished, last = output.splitlines()
+    assert first.startswith(f"{config}: ")
+    assert all(line.startswith("[") for line in finished), output
+    assert last == "interrupted; what was finished is kept, and the same command goes on from there"
     assert not processes("gpatlas", str(results))
+
+
+def test_what_a_run_is_told_to_ignore_does_not_stop_it(tmp_path: Path) -> None:
+    config, results = write_study(tmp_path / "study.yaml", SLOW_STUDY), tmp_path / "results"
+    driver = start(config, results, *LOCAL, before=["nohup"])
+    wait_for(lambda: processes("fit-ridge", str(results)))
+    driver.send_signal(signal.SIGHUP)
+    output, _ = driver.communicate(timeout=600)
+    assert driver.returncode == 0, output
 
 
 def test_a_failed_stage_is_explained_and_others_still_run(tmp_path: Path, undisturbed: pd.DataFrame) -> None:

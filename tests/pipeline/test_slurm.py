@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -188,8 +188,8 @@ def sham(study: Study) -> Study:
     return study
 
 
-def test_tables_are_those_of_this_process_to_the_last_bit(study: Study, tmp_path: Path) -> None:
-    """Of a config as it stands, whose short stages share jobs, by the commands of README and pages."""
+def test_tables_are_those_of_this_process_to_the_last_bit(study: Study, tmp_path: Path, faults_of_crate: Callable[[Path], str]) -> None:
+    """Of a config as it stands, whose short stages share jobs, by the commands of README and pages; and its crate is valid."""
     config, flags = PROJECT / "configs" / "test.yaml", ("--experiments", "pleiotropy")
     commands = [shlex.split(command) for command in everywhere("slurm")]
     assert [command[3] for command in commands] == ["Plan", "RunAll"]
@@ -208,6 +208,7 @@ def test_tables_are_those_of_this_process_to_the_last_bit(study: Study, tmp_path
     assert all(set(stages) == {len(stages)} for stages in of_job.values())
     assert len(of_job) < 13
     assert not list(study.results.rglob("job-*"))
+    assert faults_of_crate(study.results / "test-pleiotropy") == ""
 
 
 def test_results_of_the_local_runner_are_reused(study: Study, local: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from populations import Array
 
-from gpatlas.models.decomposed import Decomposed, separated
+from gpatlas.models.decomposed import Decomposed, leave_one_out_errors, separated
 from gpatlas.models.heritability import heritability_columns
 
 N = 60
@@ -21,7 +21,7 @@ def mixture(rank: int, n_loci: int, weight: float, same: int = 0) -> tuple[Decom
         matrix *= (N / (matrix**2).sum()) ** 0.5
     kernel = pairs @ pairs.T
     whole = Decomposed.of(weight * kernel + (1 - weight) * loci @ loci.T)
-    return Decomposed.of(kernel).mixed(weight, loci), whole, target - target.mean(axis=0)
+    return Decomposed.of(kernel).mixed([0.7, weight], loci)[1], whole, target - target.mean(axis=0)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
@@ -35,7 +35,7 @@ def test_a_shared_decomposition_tells_the_same(rank: int, n_loci: int, same: int
         heritability = heritability_columns(one.squares, projected, target, one.columns)
         told.append(
             [
-                one.leave_one_out(projected, PENALTIES),
+                leave_one_out_errors([one], projected, PENALTIES)[0],
                 one.residuals(projected, penalty),
                 one.inner_predictions(projected, phenotypes, penalty, 1),
                 *heritability.values(),
@@ -57,7 +57,7 @@ def test_leave_one_out_is_that_of_refits(rank: int) -> None:
             system = np.block([[kernel[np.ix_(rest, rest)] + penalty * np.eye(N - 1), np.ones((N - 1, 1))], [np.ones(N - 1), 0]])
             solved = np.linalg.solve(system, np.vstack([target[rest], np.zeros((1, 2))]))
             errors[:, number] += (kernel[out, rest] @ solved[:-1] + solved[-1] - target[out]) ** 2 / N
-    np.testing.assert_allclose(shared.leave_one_out(shared.project(target), PENALTIES), errors, rtol=1e-6)
+    np.testing.assert_allclose(leave_one_out_errors([shared], shared.project(target), PENALTIES)[0], errors, rtol=1e-6)
 
 
 @pytest.mark.parametrize("squares", [np.geomspace(1e-8, 1e3, 500), np.append(np.linspace(1, 50, 100), np.zeros(400))])

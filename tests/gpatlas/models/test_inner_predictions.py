@@ -56,7 +56,7 @@ def test_those_of_a_kernel_are_refits_with_its_penalty() -> None:
     kernel = Kernel("epistatic")(sums)
     centre_and_scale(kernel)
     settings = build(EgblupSettings, {"protocol": "cross_validation", "n_penalties": 5})
-    chosen = ChosenKernels.of([Decomposed.of(kernel)], 1, train.phenotypes, settings, QUIET)
+    chosen = ChosenKernels.of([[Decomposed.of(kernel)]], 1, train.phenotypes, settings, QUIET)
     assert chosen.inner_predictions is not None
     for rest, held_out in inner_folds(90, 5, settings.seed):
         for trait, penalty in enumerate(chosen.penalty):
