@@ -46,9 +46,10 @@ def main() -> None:
     arguments.add_argument("--only", choices=MODULES, help="print this module's rows alone, write nothing")
     arguments.add_argument("--out", type=Path, default=PROJECT / "results" / "bench", help="folder to write")
     options = arguments.parse_args()
+    facts = machine()
     table = pd.DataFrame(measured([options.only] if options.only else MODULES, options.quick))
     if not options.only:
-        write(table, pd.DataFrame(costs(options.quick)), options.out)
+        write(facts, table, pd.DataFrame(costs(options.quick)), options.out)
 
 
 def measured(modules: list[str], quick: bool) -> Iterator[dict[str, Any]]:
@@ -59,16 +60,16 @@ def measured(modules: list[str], quick: bool) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def write(table: pd.DataFrame, costs: pd.DataFrame, out: Path) -> None:
+def write(facts: dict[str, str], table: pd.DataFrame, costs: pd.DataFrame, out: Path) -> None:
     """benchmarks.csv, costs.csv, cost.png and benchmarks.md, which with cost.png goes to docs/ by hand."""
     out.mkdir(parents=True, exist_ok=True)
     table = table.reindex(columns=COLUMNS)
     table.to_csv(out / "benchmarks.csv", index=False)
     costs.to_csv(out / "costs.csv", index=False)
     draw(costs, out / "cost.png")
-    facts = markdown(["", ""], [[name, fact] for name, fact in machine().items()])
+    about = markdown(["", ""], [[name, fact] for name, fact in facts.items()])
     cells = [[shown(value) for value in row] for row in table.itertuples(index=False)]
-    (out / "benchmarks.md").write_text(TEXT.format(machine=facts, table=markdown(COLUMNS, cells)))
+    (out / "benchmarks.md").write_text(TEXT.format(machine=about, table=markdown(COLUMNS, cells)))
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -20,7 +20,7 @@ from peers import PEERS, peer_version
 Made = TypeVar("Made")
 
 PROJECT = Path(__file__).parents[2]
-LIBRARIES = ("numpy", "h5py", "pandas", "torch", "scikit-learn", "xgboost")
+LIBRARIES = ("numpy", "h5py", "pandas", "torch", "scikit-learn", "xgboost-cpu")
 LONG = 60  # seconds: a pair that comes after as many is not taken
 
 
