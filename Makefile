@@ -49,7 +49,7 @@ $(VENV)/crate/done: images/crate.lock | $(VENV)/run
 locks: $(VENV)/test  ## write images/gpu.lock, driver.lock and dev.lock anew, with the newest versions that fit
 	$(BIN)/python -m images.locks
 
-bench: $(VENV)/test  ## time against the study's way, about 20 minutes on two idle cores
+bench: $(VENV)/test  ## time against the study's way and other tools, about 25 minutes on two idle cores
 	$(BIN)/python tests/benchmarks
 
 clean:  ## remove the virtual environment; results stay

@@ -1,7 +1,5 @@
-"""Simulation and import against the study's way, and the start-up of stages, each as a process."""
+"""Simulation, and import of the study's text files, against the study's way, and the start-up of stages, each as a process."""
 
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +9,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-from measure import PROJECT, paired, run, seconds, stage
+from measure import PROJECT, paired, paired_processes, run, seconds, stage
+from peers import absent, peer_version
 
 from gpatlas.data.dataset import Dataset
 
@@ -39,24 +38,14 @@ def flags(n: int, m: int, out: Path) -> list[str]:
 
 def simulations(folder: Path, n: int, m: int, repeats: int) -> Iterator[dict[str, Any]]:
     """The native simulator against AlphaSimR: as the study has it, with text files, and in our R stage, which writes the same file."""
-    command, runs = flags(n, m, folder / "data.h5"), []
-
-    def ours() -> float:
-        runs.append(stage("simulate", *command))
-        return runs[-1].seconds
-
+    ours = partial(stage, "simulate", *flags(n, m, folder / "data.h5"))
     for name, other in (
-        ("the study's script", [str(STUDY), str(n), str(m), str(folder)]),
-        ("r/simulate.R", [str(PROJECT / "r" / "simulate.R"), *flags(n, m, folder / "alphasimr.h5"), "--overwrite"]),
+        ("AlphaSimR, the study's script", [str(STUDY), str(n), str(m), str(folder)]),
+        ("AlphaSimR, r/simulate.R", [str(PROJECT / "r" / "simulate.R"), *flags(n, m, folder / "alphasimr.h5"), "--overwrite"]),
     ):
-        against = partial(run, "Rscript", "--vanilla", *other)
-        times = paired(ours, lambda against=against: against().seconds, repeats) if has_alphasimr() else {"ours_seconds": ours()}
-        yield {"work": f"simulate, {n} × {m}, 5 traits, against {name}", **times, "peak_memory_mb": runs[-1].peak_memory_mb}
-
-
-def has_alphasimr() -> bool:
-    program = shutil.which("Rscript")
-    return program is not None and subprocess.run([program, "-e", "library(AlphaSimR)"], capture_output=True).returncode == 0
+        peer = partial(run, "Rscript", "--vanilla", *other) if peer_version("AlphaSimR") else None
+        measured = paired_processes(ours, peer, repeats)
+        yield {"work": f"simulate, {n} × {m}, 5 traits", "peer": name, **measured, **absent("AlphaSimR")}
 
 
 def large_simulation(folder: Path, n: int, m: int) -> dict[str, Any]:
@@ -79,7 +68,8 @@ def text_import(folder: Path, n: int, m: int, repeats: int) -> dict[str, Any]:
         return runs[-1].seconds
 
     times = paired(ours, lambda: seconds(lambda: study_import(folder / "texts", folder)), repeats)
-    return {"work": f"import, {n} × {m}, 5 traits, from text", **times, "peak_memory_mb": runs[-1].peak_memory_mb}
+    work = f"import-alphasimr, {n} × {m}, 5 traits, from text"
+    return {"work": work, "peer": "the study's reading", **times, "peak_memory_mb": runs[-1].peak_memory_mb}
 
 
 def write_texts(source: Path, folder: Path) -> None:
@@ -128,9 +118,8 @@ def start_up(folder: Path, repeats: int) -> Iterator[dict[str, Any]]:
         runs = [stage(name, *command) for _ in range(repeats)]
         fastest = min(runs, key=lambda done: done.seconds)
         yield {"work": f"start-up of {name}", "ours_seconds": fastest.seconds, "peak_memory_mb": fastest.peak_memory_mb}
-    few, many = 1, 2 if repeats == 1 else 11
-    times = [driven(folder, replicates) for replicates in (few, many)]
-    yield {"work": "simulate or fit-ridge of next to nothing, by the driver", "ours_seconds": (times[1] - times[0]) / 2 / (many - few)}
+    replicates = 2 if repeats == 1 else 11
+    yield {"work": f"a whole run of {2 * replicates} stages of next to nothing", "ours_seconds": driven(folder, replicates)}
 
 
 def driven(folder: Path, replicates: int) -> float:

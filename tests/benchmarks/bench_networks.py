@@ -26,6 +26,7 @@ from gpatlas.progress import Progress
 
 SIZES = ((1000, 46), (10_000, 102))  # individuals, loci; five traits
 LARGE = (1_000_000, 6326)
+STUDY = "the study's training"
 N_TRAITS, BATCH, HIDDEN = 5, 128, 4096
 CPU = torch.device("cpu")
 
@@ -81,7 +82,7 @@ def linear(population: Population, repeats: int) -> dict[str, Any]:
     network = nn.Linear(2 * population.train.genotypes.n_loci, N_TRAITS)
     study = StudyTraining(network, torch.optim.SGD(network.parameters(), 0.1), population.files, penalty=0.1)
     times = paired(lambda: epoch(linear_sgd.fit, LinearSgdSettings(epochs=11), population), study.epoch, repeats)
-    return {"work": f"linear_sgd, {population}, an epoch", **times}
+    return {"work": f"linear_sgd, {population}, an epoch", "peer": STUDY, **times}
 
 
 def perceptron(population: Population, hidden: int, precision: str, repeats: int) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def perceptron(population: Population, hidden: int, precision: str, repeats: int
     times = paired(lambda: epoch(mlp.fit, settings, population), study.epoch, repeats)
     done = operations(population, n_inputs, hidden) / times["ours_seconds"]
     work = f"mlp, {precision}, {population}, {hidden} hidden, an epoch"
-    return {"work": work, **times, "fraction_of_peak": done / peak(PRECISIONS[precision], hidden)}
+    return {"work": work, "peer": STUDY, **times, "fraction_of_peak": done / peak(PRECISIONS[precision], hidden)}
 
 
 class Ends(Progress):

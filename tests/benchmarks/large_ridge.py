@@ -5,10 +5,9 @@ long for PART as for all; the rest is proportional to the individuals.
 """
 
 import sys
-import time
 
 import numpy as np
-from measure import seconds
+from measure import seconds, timed
 
 from gpatlas.data.genotypes import Genotypes
 from gpatlas.models import ridge
@@ -21,10 +20,11 @@ def estimate(n: int, m: int, n_traits: int, part: int) -> float:
     everyone = Genotypes(random.integers(0, 256, (n, -(-m // 8)), dtype=np.uint8), m)
     some, target = everyone.rows(slice(part)), random.standard_normal((part, n_traits))
     target -= target.mean(axis=0)
-    counting = seconds(lambda: ridge._gram((alleles for _, alleles in some.blocks(ridge.GRAM_BLOCK)), m))
-    started = time.perf_counter()
-    components = ridge.decompose(Encoder.fit(some).encode(some))
-    eigenvectors = time.perf_counter() - started - counting
+    numbers = Encoder.fit(some).encode(some)
+    gram, counting = timed(lambda: ridge._gram((alleles for _, alleles in numbers.blocks(ridge.GRAM_BLOCK)), m))
+    sums = ridge.transposed_product(numbers, np.ones((part, 1)))[:, 0]
+    spectrum, eigenvectors = timed(lambda: ridge.eigen(gram - np.outer(sums, sums) / part, part))
+    components = ridge.ByLocus(*spectrum, numbers, sums / part)
     projected = components.project(target)
     judging = seconds(lambda: ridge.leave_one_out(components, projected, target, ridge.penalties(RidgeSettings())))
     return eigenvectors + 0.85 * n * (counting + judging) / part
