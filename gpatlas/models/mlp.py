@@ -15,9 +15,23 @@ from torch import Tensor, nn
 from gpatlas.models.contract import FitProgress, Fitted, Part
 from gpatlas.models.network_settings import MlpSettings
 from gpatlas.models.settings import TuningSettings
-from gpatlas.models.training import OnEpoch, Recipe, TrainingStep, pick_device, silent, tell_machine, train_and_refit, train_recipe
+from gpatlas.models.training import (
+    OnEpoch,
+    Recipe,
+    Trained,
+    TrainingStep,
+    pick_device,
+    refit,
+    refuse_hopeless,
+    tell_machine,
+    train_and_refit,
+    train_recipe,
+)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+ADAMW: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False, "maximize": False}
+MOMENTUM = 0.8  # of a batch's mean and variance in the running ones
+SLOPE = 0.01  # of LeakyReLU below 0
 FASTER_FROM = 1024  # hidden units from which bf16 is faster than fp32, where it is at all
 
 
@@ -34,16 +48,14 @@ def fit_mlp(train: Part, validation: Part, settings: MlpSettings, on_epoch: OnEp
 
 def _tuned(train: Part, validation: Part, settings: MlpSettings, progress: FitProgress) -> Fitted:
     """With the table `trials`."""
-    from gpatlas.models.tuning import ReportEpoch, as_on_epoch, choose, suggest_rate  # Optuna is loaded only where it is used
+    from gpatlas.models.tuning import choose, suggest_rate  # Optuna is loaded only where it is used
 
-    def with_rate(learning_rate: float) -> MlpSettings:
-        return settings.model_copy(update={"learning_rate": learning_rate})
+    def with_rate(learning_rate: float, on_epoch: OnEpoch) -> Trained[nn.Module]:
+        return train_recipe(mlp_recipe(settings), train, validation, settings.model_copy(update={"learning_rate": learning_rate}), on_epoch)
 
-    def loss(rate: float, report: ReportEpoch) -> float:
-        return train_recipe(mlp_recipe(settings), train, validation, with_rate(rate), as_on_epoch(report)).training.loss
-
-    choice = choose(lambda trial: suggest_rate(trial, settings), loss, settings, progress)
-    fitted = fit_mlp(train, validation, with_rate(choice.best), silent)
+    choice = choose(lambda trial: suggest_rate(trial, settings), with_rate, settings, progress)
+    refuse_hopeless(choice.trained.training.loss, validation, settings)
+    fitted = refit(mlp_recipe(settings), choice.trained, train, validation).fitted()
     progress(settings.n_trials + 1, settings.n_trials + 1)
     return replace(fitted, columns={**fitted.columns, "learning_rate": choice.best}, tables={"trials": choice.trials})
 
@@ -52,7 +64,7 @@ def mlp_recipe(settings: TuningSettings) -> Recipe[nn.Module]:
     """The multilayer perceptron under AdamW."""
     return Recipe(
         lambda n_inputs, n_traits: mlp(n_inputs, settings.hidden_size, n_traits, precision_of(settings)),
-        lambda network: adamw_step(network, settings.weight_decay),
+        lambda network: perceptron_step(network, settings.weight_decay),
     )
 
 
@@ -121,7 +133,7 @@ def mlp(n_inputs: int, hidden_size: int, n_traits: int, precision: str = "fp32")
     dtypes = (PRECISIONS[precision], PRECISIONS[precision], torch.float32)
     layers: list[nn.Module] = []
     for (inputs, outputs), dtype in zip(pairwise(sizes), dtypes, strict=True):
-        layers += [Linear(inputs, outputs, dtype), nn.BatchNorm1d(outputs, momentum=0.8), nn.LeakyReLU(0.01, inplace=True)]
+        layers += [Linear(inputs, outputs, dtype), nn.BatchNorm1d(outputs, momentum=MOMENTUM), nn.LeakyReLU(SLOPE, inplace=True)]
     return nn.Sequential(*layers[:-1])
 
 
@@ -156,7 +168,6 @@ def adamw_step(network: nn.Module, weight_decay: float, penalty: Callable[[], Te
     layers = overwriting_layers(network)
     overwritten = {id(layer.weight) for layer in layers}
     summed = [gradient for parameter, gradient in zip(parameters, gradients, strict=True) if id(parameter) not in overwritten]
-    fixed: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False, "maximize": False}
 
     def step(inputs: Tensor, wanted: Tensor, rate: float) -> None:
         torch._foreach_zero_(summed)
@@ -169,7 +180,42 @@ def adamw_step(network: nn.Module, weight_decay: float, penalty: Callable[[], Te
                 layer.weight.grad.zero_()
             layer.stale = False
         torch._foreach_add_(counts, 1)
-        torch._fused_adamw_(values, gradients, first, second, [], counts, lr=rate, weight_decay=weight_decay, **fixed)
+        torch._fused_adamw_(values, gradients, first, second, [], counts, lr=rate, weight_decay=weight_decay, **ADAMW)
+
+    return step
+
+
+def perceptron_step(network: nn.Module, weight_decay: float) -> TrainingStep:
+    """The `adamw_step` of a perceptron as `mlp` makes it, to the last bit.
+
+    In float32 on a processor it is written out: at a few hundred units automatic differentiation costs as much as the products.
+    """
+    linears = [module for module in network.modules() if isinstance(module, Linear)]
+    if any(linear.scratch is not None or linear.weight.device.type != "cpu" for linear in linears):
+        return adamw_step(network, weight_decay)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+    layers = list(zip(linears, norms, strict=True))
+    values = [parameter.detach() for layer in layers for module in layer for parameter in (module.weight, module.bias)]
+    first, second = ([torch.zeros_like(value) for value in values] for _ in range(2))
+    slopes, count = [torch.empty_like(linear.weight) for linear in linears], torch.zeros(())
+
+    @torch.no_grad()
+    def step(inputs: Tensor, wanted: Tensor, rate: float) -> None:
+        passed = []
+        for linear, norm in layers:
+            products = torch.addmm(linear.bias, inputs, linear.weight.t())
+            state = (norm.running_mean, norm.running_var)
+            normed, *moments = torch.native_batch_norm(products, norm.weight, norm.bias, *state, True, MOMENTUM, norm.eps)
+            passed.append((inputs, products, (*state, *moments)))
+            inputs = normed if norm is norms[-1] else nn.functional.leaky_relu_(normed, SLOPE)
+        slope, gradients = inputs.sub_(wanted).sign_().div_(wanted.numel()), list[Tensor]()
+        for (linear, norm), target, (inputs, products, of_batch) in reversed(list(zip(layers, slopes, passed, strict=True))):
+            slope, *of_norm = torch.ops.aten.native_batch_norm_backward(slope, products, norm.weight, *of_batch, True, norm.eps, [True] * 3)
+            gradients[:0] = [torch.mm(slope.t(), inputs, out=target), slope.sum(dim=0), *of_norm]
+            if linear is not linears[0]:
+                slope = torch.ops.aten.leaky_relu_backward(slope @ linear.weight, inputs, SLOPE, True)
+        count.add_(1)
+        torch._fused_adamw_(values, gradients, first, second, [], [count] * len(values), lr=rate, weight_decay=weight_decay, **ADAMW)
 
     return step
 

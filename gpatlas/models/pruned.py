@@ -17,7 +17,7 @@ from gpatlas.models.mlp import mlp_recipe, precision_of
 from gpatlas.models.network_settings import PrunedSettings
 from gpatlas.models.settings import NeuralSettings
 from gpatlas.models.training import OnEpoch, Recipe, Trained, refit, silent, tell_machine, train_recipe
-from gpatlas.models.tuning import as_on_epoch, choose, suggest_rate
+from gpatlas.models.tuning import choose, suggest_rate
 
 Flags = npt.NDArray[np.bool_]
 NO_TRIALS = pd.DataFrame(columns=["trial", "max_columns", "learning_rate", "loss", "state", "reused", "epochs"])
@@ -46,17 +46,16 @@ def fit(train: Part, validation: Part, settings: PrunedSettings, progress: FitPr
         at_most = trial.suggest_int("max_columns", settings.min_columns, settings.max_columns)
         return min(at_most, len(ranked)), suggest_rate(trial, settings)
 
-    choice = choose(suggest, lambda candidate, report: with_candidate(candidate, as_on_epoch(report)).training.loss, settings, progress)
+    choice = choose(suggest, with_candidate, settings, progress)
     n_columns, rate = choice.best
     linear = train_lasso(train, validation, settings, sorted_columns(ranked, n_columns))
-    network = with_candidate(choice.best, silent)
     lasso = refit(lasso_recipe(settings), lasso, train, validation)
     kept = rank(importance(lasso), settings.min_importance)[:n_columns]
     if kept.empty:
         return without_columns(lasso, train, validation, settings, choice.trials, progress)
     columns = sorted_columns(kept, len(kept))
     linear = refit(lasso_recipe(settings), linear, train, validation, columns=columns)
-    perceptron = refit(mlp_recipe(settings), network, train, validation, columns=columns).fitted()
+    perceptron = refit(mlp_recipe(settings), choice.trained, train, validation, columns=columns).fitted()
     progress(settings.n_trials + 1, settings.n_trials + 1)
     perceptron = replace(
         perceptron,

@@ -10,7 +10,7 @@ from populations import QUIET, Recorder, fit_by_stage, fit_small, random_part, r
 from torch import nn
 from torch.nn.functional import l1_loss
 
-from gpatlas.models.mlp import Linear, adamw_step, fit_mlp, mlp, mlp_recipe, pick_precision
+from gpatlas.models.mlp import Linear, adamw_step, fit_mlp, mlp, mlp_recipe, perceptron_step, pick_precision
 from gpatlas.models.network_settings import MlpSettings
 from gpatlas.models.training import batches, train_recipe
 
@@ -79,6 +79,23 @@ def test_steps_are_those_of_pytorchs_adamw() -> None:
         if name not in ("0.bias", "3.bias", "6.bias"):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(network(inputs), expected(inputs), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n_inputs", "hidden_size", "n_traits"), [(10, 7, 3), (80, 64, 1), (33, 128, 10)])
+def test_the_written_out_step_is_that_of_automatic_differentiation(n_inputs: int, hidden_size: int, n_traits: int) -> None:
+    """To the last bit, also of the running means and variances; full batches and small ones."""
+    torch.manual_seed(1)
+    network = mlp(n_inputs, hidden_size, n_traits).train()
+    expected = deepcopy(network)
+    written, automatic = perceptron_step(network, 0.1), adamw_step(expected, 0.1)
+    for n in (128, 128, 2, 77):
+        inputs, wanted = (torch.rand(n, n_inputs) < 0.5).float(), torch.randn(n, n_traits)
+        written(inputs, wanted, 0.01)
+        automatic(inputs, wanted, 0.01)
+    after = expected.state_dict()
+    for name, tensor in network.state_dict().items():
+        if not name.endswith("num_batches_tracked"):  # which a fixed momentum does not use
+            torch.testing.assert_close(tensor, after[name], rtol=0, atol=0)
 
 
 def test_gradients_stay_where_they_are() -> None:

@@ -246,15 +246,15 @@ def _numbers(columns: Array | None) -> list[int] | None:
 
 @pytest.mark.parametrize("n_trials", [1, 2, 7])
 def test_lasso_and_pruned_linear_are_trained_once(n_trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many trials there are, each of which trains one perceptron; a last one is the refit."""
+    """However many trials there are, each of which trains one perceptron, the best of them for good."""
     calls = Calls(monkeypatch)
     models, kept, trials = fitted(settings(n_trials=n_trials, min_columns=2, max_columns=20))
     columns = sorted(kept.index)
     assert list(models) == MODELS
     assert calls.lasso == [None, columns]
-    assert len(calls.all) == 1 + n_trials + 2
+    assert len(calls.all) == 1 + n_trials + 1
     assert calls.all[0] is None
-    assert calls.all[-2:] == [columns, columns]  # the pruned linear model and the perceptron's refit
+    assert calls.all[-1] == columns  # the pruned linear model
     assert len(trials) == n_trials
 
 
@@ -264,7 +264,7 @@ def test_reused_trials_train_each_choice_of_columns_and_rate_once(monkeypatch: p
     plain = fitted(settings(**values))
     calls = Calls(monkeypatch)
     reused = fitted(settings(**values, reuse_trials=True))
-    assert len(calls.all) == 1 + 1 + 2
+    assert len(calls.all) == 1 + 1 + 1
     assert reused[2]["reused"].tolist() == [False, *[True] * 5]
     assert reused[2]["max_columns"].nunique() > 1
     assert reused[2]["loss"].tolist() == plain[2]["loss"].tolist()

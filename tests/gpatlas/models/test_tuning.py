@@ -8,10 +8,11 @@ import optuna
 import pandas as pd
 import pytest
 from populations import Recorder, best_rate
+from torch import nn
 
 from gpatlas.models.network_settings import MlpSettings, PrunedSettings
-from gpatlas.models.training import Diverged
-from gpatlas.models.tuning import Choice, ReportEpoch, choose, suggest_rate
+from gpatlas.models.training import Diverged, OnEpoch, Trained, Training
+from gpatlas.models.tuning import Choice, choose, suggest_rate
 
 RATES = (0.5, 0.1, 0.05, 0.01, 0.005, 0.001, 0.0001)  # the study's
 SEEDS = range(1, 7)
@@ -26,27 +27,27 @@ class Script:
         self.trained: list[Any] = []
         self.epochs: list[int] = []
 
-    def __call__(self, candidate: Any, report: ReportEpoch) -> float:
+    def __call__(self, candidate: Any, on_epoch: OnEpoch) -> Trained[nn.Module]:
         self.trained.append(candidate)
         self.epochs.append(0)
         for epoch, loss in enumerate(self.losses[candidate], start=1):
             self.epochs[-1] = epoch
-            report(epoch, loss)
+            on_epoch(epoch, 8, loss=loss)
         if not np.isfinite(self.losses[candidate]).any():
             raise Diverged("no epoch with a finite loss")
-        return min(self.losses[candidate])
+        return Trained(nn.Identity(), None, MlpSettings(), Training(self.epochs[-1], min(self.losses[candidate]), ()))
 
 
 # The loss falls from rate to rate by other steps than the rate itself, and the best is not at an end of the list.
 BY_RATE = {rate: [9.0, loss] for rate, loss in zip(RATES, [0.9, 0.4, 0.2, 0.3, 0.8, 0.5, 0.7], strict=True)}
 
 
-def choose_rate(losses: Mapping[float, list[float]] = BY_RATE, **values: Any) -> tuple[Choice[float], Script, Recorder]:
+def choose_rate(losses: Mapping[float, list[float]] = BY_RATE, **values: Any) -> tuple[Choice[float, nn.Module], Script, Recorder]:
     settings, script, progress = MlpSettings(tune=True, **values), Script(losses), Recorder()
     return choose(lambda trial: suggest_rate(trial, settings), script, settings, progress), script, progress
 
 
-def choose_in_order(order: str, losses: Mapping[str, list[float]], **values: Any) -> tuple[Choice[str], Script]:
+def choose_in_order(order: str, losses: Mapping[str, list[float]], **values: Any) -> tuple[Choice[str, nn.Module], Script]:
     """The candidates of the trials, one letter each, are given too."""
     settings, script = MlpSettings(tune=True, n_trials=len(order), **values), Script(losses)
     return choose(lambda trial: order[trial.number], script, settings, Recorder()), script
@@ -91,6 +92,7 @@ def test_only_the_rates_of_the_settings_are_tried() -> None:
 def test_smallest_loss_wins(seed: int, reuse: bool) -> None:
     choice, script, _ = choose_rate(seed=seed, reuse_trials=reuse)
     assert choice.best == min(script.trained, key=lambda rate: BY_RATE[rate][1])
+    assert choice.trained.training.loss == BY_RATE[choice.best][1]
     assert best_rate(choice.trials) == choice.best
 
 
@@ -272,7 +274,7 @@ def test_optuna_keeps_quiet(logged: pytest.LogCaptureFixture) -> None:
 def test_fault_of_a_trial_is_told_once(fault: BaseException, logged: pytest.LogCaptureFixture) -> None:
     """By the exception, of which the command line makes one line; not by a traceback of Optuna's before it."""
 
-    def train(candidate: float, report: ReportEpoch) -> float:
+    def train(candidate: float, on_epoch: OnEpoch) -> Trained[nn.Module]:
         raise fault
 
     with pytest.raises(type(fault)):
