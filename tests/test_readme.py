@@ -1,4 +1,4 @@
-"""The numbers of README's table of configs, and its pictures."""
+"""The numbers of README's table of configs, its pictures, and the files that README and pages name."""
 
 import re
 from pathlib import Path
@@ -27,3 +27,10 @@ def test_pictures_exist() -> None:
     pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
     assert pictures
     assert all((PROJECT / picture).is_file() for picture in pictures)
+
+
+def test_files_named_in_text_exist() -> None:
+    pages = (PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *(PROJECT / "docs").glob("*.md"))
+    named = {(page.name, path) for page in pages for path in re.findall(r"`((?:[a-z]\w*/)+\w+\.(?:py|yaml|csv|R))`", page.read_text())}
+    assert ("study.md", "tests/gpatlas/models/test_reference.py") in named
+    assert not [(page, path) for page, path in named if not (PROJECT / path).is_file()]
