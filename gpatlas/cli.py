@@ -218,7 +218,10 @@ def command_line() -> click.Group:
 
 
 def main(arguments: list[str] | None = None, group: click.Group | None = None, name: str = "python -m gpatlas") -> None:
-    """Run one command, of `group` or of `command_line()`, and exit: 0 done, 1 the stage failed, 2 wrong flags. `name`: what was called."""
+    """Run one command, of `group` or of `command_line()`, and exit. `name`: what was called.
+
+    Exit codes: 0 done, 1 the stage failed, 2 wrong flags, 141 nobody reads what is printed.
+    """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that what is half-written is removed
     stdout = sys.stdout
     try:

@@ -47,8 +47,20 @@ class Work:
     size: int
 
 
+class Unread(Exception):
+    """Nobody reads what is printed, as behind `| head`."""
+
+
+def say(text: str) -> None:
+    """Print it at once. Raises Unread where stdout has no reader."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError as error:
+        raise Unread from error
+
+
 class _Terminal(rich.console.Console):
-    """Where nobody reads any more, as behind `| head`, the run goes on without a word; rich itself would end the thread."""
+    """Where nobody reads any more, as behind `| head`, the run goes on silently; rich itself would end the thread."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

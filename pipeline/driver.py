@@ -24,7 +24,7 @@ from luigi.rpc import RPCError
 from luigi.task_register import TaskClassException
 
 from images import PROJECT
-from pipeline.console import Console, Work
+from pipeline.console import Console, Unread, Work, say
 from pipeline.faults import ConfigError
 from pipeline.machine import limit
 from pipeline.plan import Plan, laid_out, looking_for
@@ -110,12 +110,12 @@ def drive(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -> int:
         with looking_for(root, stages):
             done = root.complete()
         if done:
-            print(f"nothing to do: all {len(stages)} stages are done", flush=True)
+            say(f"nothing to do: all {len(stages)} stages are done")
         return _verdict(root if done else _run_what_can_be(root, core, luigi_run))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    except BrokenPipeError:
+    except Unread:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or its flush at the end would tell
         return EXIT_UNREAD
     except (NoScheduler, RPCError, RunnerError, OSError) as error:
@@ -177,7 +177,8 @@ def _run_rounds(root: RunAll, core: luigi.interface.core, luigi_run: RunLuigi) -
         before, left = left, _left(root, stages, failed)
         fruitless = fruitless + 1 if len(left) == len(before) else 0
         if left and fruitless < FRUITLESS_ROUNDS:
-            print(f"the scheduler lost this driver with {len(left)} stages to do; going on", flush=True)
+            with suppress(Unread):
+                say(f"the scheduler lost this driver with {len(left)} stages to do; going on")
     return failed
 
 
@@ -224,7 +225,7 @@ def _verdict(root: RunAll) -> int:
         earlier = "; what is published is of an earlier run" if (root.folder / RUN).exists() else ""
         print(f"not finished: {len(undone)} stages are not done; details in {root.folder / 'luigi.log'}{earlier}", file=sys.stderr)
         return EXIT_FAILED
-    print("\n".join(str(root.folder / name) for name in [RUN, CONFIG, CRATE, *root.published()]), flush=True)
+    say("\n".join(str(root.folder / name) for name in [RUN, CONFIG, CRATE, *root.published()]))
     if not root.missing:
         return 0
     print(f"INCOMPLETE, missing stages: {len(root.missing)}; the same command tries them again", file=sys.stderr)
@@ -243,7 +244,7 @@ def _signals() -> Iterator[None]:
     def interrupt(number: int, frame: object) -> None:
         if os.getpid() == driver():
             raise KeyboardInterrupt
-        for later in heard:  # a task's process, told by whoever told the driver, and by the driver: it ends once, without a word
+        for later in heard:  # a task's process, told by whoever told the driver, and by the driver: it ends once, silently
             signal.signal(later, signal.SIG_IGN)
         sys.exit(128 + number)
 

@@ -106,7 +106,7 @@ def expand_scenarios(name: str, experiment: Experiment, shared: Mapping[str, Any
         if not _template_is_valid(template, kind, key_of_name, faults):
             continue
         values_of_block = {name: value for name, value in block.items() if name not in ("scenario", "models")}
-        fitted = _fitted(block, models, key, faults)
+        fitted = _fitted(block, experiment, models, key, faults)
         named_well = True  # as long as it is: one fault of a template is enough
         for values, replicate in _combinations({**experiment.simulation, **values_of_block}, kind, len(fitted), key, faults):
             simulation = faults.build(kind, {**values, "seed": replicate}, key)
@@ -136,14 +136,16 @@ def _check_named(experiment: Experiment, where: str, scenarios: list[Scenario], 
     if faults.lines or not any("models" in block for block in experiment.grid):
         return
     fitted = {model for scenario in scenarios for model, _ in scenario.models}
-    for model in experiment.models.keys() - fitted:
+    for model in (model for model in experiment.models if model not in fitted):
         faults.add(
             f"{where}.models.{model}", "is fitted to nothing: no block of the grid names it and has a population small enough for it"
         )
 
 
-def _fitted(block: Mapping[str, Any], models: Mapping[str, ChosenModel], key: str, faults: Faults) -> Mapping[str, ChosenModel]:
-    """Those of the experiment's `models` that a grid block names; all, where it names none."""
+def _fitted(
+    block: Mapping[str, Any], experiment: Experiment, models: Mapping[str, ChosenModel], key: str, faults: Faults
+) -> Mapping[str, ChosenModel]:
+    """Those of `models`, the experiment's valid ones, that a grid block names; all, where it names none."""
     if "models" not in block:
         return models
     names = block["models"]
@@ -151,8 +153,8 @@ def _fitted(block: Mapping[str, Any], models: Mapping[str, ChosenModel], key: st
         faults.add(f"{key}.models", f"must be a list of names of the experiment's models, got {names!r}")
         return {}
     for name in names:
-        if name not in models:
-            faults.add(f"{key}.models", f"{name!r} is no model of the experiment" + nearest(name, list(models)))
+        if name not in experiment.models:
+            faults.add(f"{key}.models", f"{name!r} is no model of the experiment" + nearest(name, list(experiment.models)))
     return {name: model for name, model in models.items() if name in names}
 
 

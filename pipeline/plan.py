@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from pipeline.console import say
 from pipeline.root import RunAll
 from pipeline.stage_task import StageTask
 from pipeline.tasks import Data
@@ -16,7 +17,7 @@ class Plan(RunAll):
     """Say what RunAll would do: stages done and to do, scenarios, disk. Runs nothing."""
 
     def run(self) -> None:  # type: ignore[override]
-        print("\n".join(self.lines()), flush=True)
+        say("\n".join(self.lines()))
 
     def lines(self) -> Iterator[str]:
         stages = self.stages()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,9 @@ from docker.errors import DockerException, ImageNotFound
 from images import IMAGES
 
 STANDS_IN = {"r": "r-base", "r-base": "r"}
+# Ignored, and so by all that tests start, where these run in the background or by nohup.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    signal.signal(number, handler)
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -37,7 +37,7 @@ class Decomposed:
         return cls(vectors, squares, np.empty((len(kernel), 0)))
 
     def mixed(self, weights: Sequence[float], others: FloatArray) -> list["Decomposed"]:
-        """weight·this + (1 − weight)·others·othersᵀ for every weight, and `others` (n, m). This has no share of any."""
+        """weight·this + (1 − weight)·others·othersᵀ for every weight, and `others` (n, m). Only of a kernel without shared columns."""
         shared = self.vectors.T @ others
         return [Decomposed(self.vectors, weight * self.squares, shared, 1 - weight) for weight in weights]
 

@@ -15,10 +15,9 @@ from gpatlas.models.decomposed import Decomposed
 from gpatlas.models.kernel_ridge import ChosenKernels, KernelPredictor
 from gpatlas.models.kernels import Kernel, KernelCoding, Sums, centre_and_scale
 from gpatlas.models.registry import EgblupSettings
+from gpatlas.models.settings import MAX_LOCI_PER_INDIVIDUAL, MIN_INDIVIDUALS
 
 ADDITIVE, EPISTATIC = Kernel("additive"), Kernel("epistatic")
-# From so many individuals on, and up to so many loci each, one decomposition and products with all loci take less time than one per weight.
-MIN_INDIVIDUALS, MAX_LOCI_PER_INDIVIDUAL = 2000, 0.1
 
 
 def fit(train: Part, validation: Part, settings: EgblupSettings, progress: FitProgress) -> dict[str, Fitted]:

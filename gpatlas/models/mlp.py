@@ -31,12 +31,12 @@ from gpatlas.models.training import (
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ADAMW: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": False, "maximize": False}
 MOMENTUM = 0.8  # of a batch's mean and variance in the running ones
-SLOPE = 0.01  # of LeakyReLU below 0
+NEGATIVE_SLOPE = 0.01  # of LeakyReLU
 FASTER_FROM = 1024  # hidden units from which bf16 is faster than fp32, where it is at all
 
 
 def fit(train: Part, validation: Part, settings: MlpSettings, progress: FitProgress) -> dict[str, Fitted]:
-    """The perceptron with the learning rate of the settings, or, tuned, with that of the best trial, fitted again."""
+    """The perceptron with the learning rate of the settings, or, tuned, with that of the best trial."""
     tell_machine(settings, progress, precision=precision_of(settings))
     return {"mlp": _tuned(train, validation, settings, progress) if settings.tune else fit_mlp(train, validation, settings, progress)}
 
@@ -50,11 +50,11 @@ def _tuned(train: Part, validation: Part, settings: MlpSettings, progress: FitPr
     """With the table `trials`."""
     from gpatlas.models.tuning import choose, suggest_rate  # Optuna is loaded only where it is used
 
-    def with_rate(learning_rate: float, on_epoch: OnEpoch) -> Trained[nn.Module]:
+    def trained_at(learning_rate: float, on_epoch: OnEpoch) -> Trained[nn.Module]:
         return train_recipe(mlp_recipe(settings), train, validation, settings.model_copy(update={"learning_rate": learning_rate}), on_epoch)
 
-    choice = choose(lambda trial: suggest_rate(trial, settings), with_rate, settings, progress)
-    refuse_hopeless(choice.trained.training.loss, validation, settings)
+    choice = choose(lambda trial: suggest_rate(trial, settings), trained_at, settings, progress)
+    refuse_hopeless(choice.trained.training.loss, validation, choice.trained.settings)
     fitted = refit(mlp_recipe(settings), choice.trained, train, validation).fitted()
     progress(settings.n_trials + 1, settings.n_trials + 1)
     return replace(fitted, columns={**fitted.columns, "learning_rate": choice.best}, tables={"trials": choice.trials})
@@ -133,7 +133,7 @@ def mlp(n_inputs: int, hidden_size: int, n_traits: int, precision: str = "fp32")
     dtypes = (PRECISIONS[precision], PRECISIONS[precision], torch.float32)
     layers: list[nn.Module] = []
     for (inputs, outputs), dtype in zip(pairwise(sizes), dtypes, strict=True):
-        layers += [Linear(inputs, outputs, dtype), nn.BatchNorm1d(outputs, momentum=MOMENTUM), nn.LeakyReLU(SLOPE, inplace=True)]
+        layers += [Linear(inputs, outputs, dtype), nn.BatchNorm1d(outputs, momentum=MOMENTUM), nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True)]
     return nn.Sequential(*layers[:-1])
 
 
@@ -197,7 +197,7 @@ def perceptron_step(network: nn.Module, weight_decay: float) -> TrainingStep:
     layers = list(zip(linears, norms, strict=True))
     values = [parameter.detach() for layer in layers for module in layer for parameter in (module.weight, module.bias)]
     first, second = ([torch.zeros_like(value) for value in values] for _ in range(2))
-    slopes, count = [torch.empty_like(linear.weight) for linear in linears], torch.zeros(())
+    buffers, count = [torch.empty_like(linear.weight) for linear in linears], torch.zeros(())
 
     @torch.no_grad()
     def step(inputs: Tensor, wanted: Tensor, rate: float) -> None:
@@ -207,13 +207,15 @@ def perceptron_step(network: nn.Module, weight_decay: float) -> TrainingStep:
             state = (norm.running_mean, norm.running_var)
             normed, *moments = torch.native_batch_norm(products, norm.weight, norm.bias, *state, True, MOMENTUM, norm.eps)
             passed.append((inputs, products, (*state, *moments)))
-            inputs = normed if norm is norms[-1] else nn.functional.leaky_relu_(normed, SLOPE)
-        slope, gradients = inputs.sub_(wanted).sign_().div_(wanted.numel()), list[Tensor]()
-        for (linear, norm), target, (inputs, products, of_batch) in reversed(list(zip(layers, slopes, passed, strict=True))):
-            slope, *of_norm = torch.ops.aten.native_batch_norm_backward(slope, products, norm.weight, *of_batch, True, norm.eps, [True] * 3)
-            gradients[:0] = [torch.mm(slope.t(), inputs, out=target), slope.sum(dim=0), *of_norm]
+            inputs = normed if norm is norms[-1] else nn.functional.leaky_relu_(normed, NEGATIVE_SLOPE)
+        gradient, gradients = inputs.sub_(wanted).sign_().div_(wanted.numel()), list[Tensor]()
+        for (linear, norm), target, (inputs, products, of_batch) in reversed(list(zip(layers, buffers, passed, strict=True))):
+            gradient, *of_norm = torch.ops.aten.native_batch_norm_backward(
+                gradient, products, norm.weight, *of_batch, True, norm.eps, [True] * 3
+            )
+            gradients[:0] = [torch.mm(gradient.t(), inputs, out=target), gradient.sum(dim=0), *of_norm]
             if linear is not linears[0]:
-                slope = torch.ops.aten.leaky_relu_backward(slope @ linear.weight, inputs, SLOPE, True)
+                gradient = torch.ops.aten.leaky_relu_backward(gradient @ linear.weight, inputs, NEGATIVE_SLOPE, True)
         count.add_(1)
         torch._fused_adamw_(values, gradients, first, second, [], [count] * len(values), lr=rate, weight_decay=weight_decay, **ADAMW)
 

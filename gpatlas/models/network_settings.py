@@ -21,7 +21,7 @@ class LinearSgdSettings(NeuralSettings):
 class MlpSettings(TuningSettings):
     """Two hidden layers with batch normalisation on one-hot alleles, AdamW on the mean absolute error."""
 
-    tune: Bool = Field(False, description="choose the learning rate by trials, then fit again with the best")
+    tune: Bool = Field(False, description="choose the learning rate by trials")
 
 
 class NetworkSettings(NeuralSettings):

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from gpatlas.models.network_settings import LinearSgdSettings, MlpSettings, NetworkSettings, PrunedSettings
-from gpatlas.models.settings import FitSettings, PenaltySettings
+from gpatlas.models.settings import MAX_LOCI_PER_INDIVIDUAL, MIN_INDIVIDUALS, FitSettings, PenaltySettings
 from gpatlas.settings import BLOCK, Float, Int, Positive, Size, nearest
 
 
@@ -73,7 +73,8 @@ class EgblupSettings(PenaltySettings):
     def memory(self, size: Size) -> float:
         """Six matrices of n × n while one is decomposed; then one, and of few loci a matrix of theirs for every weight and penalty."""
         n, tried = self.most_train(size.n_individuals), len(self.epistatic_weights) * self.n_penalties
-        return 8 * (max(6 * n**2, 2 * n**2 + tried * (min(size.n_loci, n // 10) ** 2 + 3 * n)) + 2 * n * min(size.n_loci, 1024))
+        few = size.n_loci if n >= MIN_INDIVIDUALS and size.n_loci <= MAX_LOCI_PER_INDIVIDUAL * n else 0
+        return 8 * (max(6 * n**2, 2 * n**2 + tried * (few**2 + 3 * n)) + 2 * n * min(size.n_loci, 1024))
 
 
 class RkhsSettings(PenaltySettings):
@@ -106,9 +107,7 @@ class PairwiseSettings(PenaltySettings):
     n_inner_folds: Annotated[Int, Field(ge=2)] = Field(
         5, description="folds of the training individuals; they are fitted until 1000 individuals have been predicted"
     )
-    max_scan_individuals: Positive = Field(
-        50_000, description="training individuals that score the pairs, at most; all of them fit those found"
-    )
+    max_scan_individuals: Positive = Field(50_000, description="training individuals that score the pairs at most; all fit those found")
     max_loci_per_individual: Float = Field(
         0.25,
         description="loci per training individual up to which all have an additive effect; above, these are screened as pairs are",

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpatlas.data.genotypes import FloatArray, blocks
-from gpatlas.models.columns import Columns, Mask, SignColumns, Singles, Terms
+from gpatlas.models.columns import Columns, Mask, NumberColumns, SignColumns, Singles, Terms
 from gpatlas.models.registry import PairwiseSettings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SMALLEST_BLOCK = 64
 MARGIN = 1e-3  # of scores in single precision: far more than they err by
 SURE = 5.3  # √(ln(2e24) / 2)
 WIDEST = 1.5  # margin up to which whole numbers are used: few scores are that near a level
-LARGE = 2e10  # products in a scan from which on it is worth to have fewer, in whole numbers, and a start of torch that takes seconds
+LARGE = 2e10  # products in a scan from which on fewer scans, 8-bit products and the start of torch, which takes seconds, are worth it
 RESCORED = 2**19  # products of pairs held at once
 DECIMALS = 9  # of scores: equal products have equal scores, however they are added up
 NOTHING: Terms = np.empty((0, 2), np.intp)
@@ -114,13 +114,19 @@ class Scanned:
         """In the precision of the weights."""
         scores = np.empty(len(terms))
         for start, stop in blocks(len(terms), max(1, RESCORED // len(weights))):
-            products = self.columns.products(terms[start:stop]).x(0, len(weights)).astype(weights.dtype, copy=False)
+            products = self._first.products(terms[start:stop]).x(0, len(weights)).astype(weights.dtype, copy=False)
             scores[start:stop] = np.abs(products @ weights)
             if self._squares is not None:
                 lengths = np.sqrt(np.einsum("kn,kn->k", products, products) / len(weights))
                 np.divide(scores[start:stop], lengths, out=scores[start:stop], where=lengths > 0)
         scores[~self.varying[terms].all(axis=1)] = 0
         return scores
+
+    @cached_property
+    def _first(self) -> Columns:
+        """The columns of the individuals that are scanned."""
+        n = self.scanned.shape[1]
+        return SignColumns(self.columns.bits[:, : -(-n // 8)], n) if isinstance(self.columns, SignColumns) else NumberColumns(self.scanned)
 
     @cached_property
     def varying(self) -> Mask:

@@ -155,8 +155,11 @@ class LeastSquares:
         Without `enter`, terms only leave.
         """
         level = threshold * self.population.noise_level
-        entering = Watch(level, NOTHING).entering if self.population.is_large else partial(LeastSquares.entering, level=level)
-        return settle(self, lambda model: model.kept(level), entering if enter else lambda _: NOTHING, MOST_ROUNDS)
+        kept = partial(LeastSquares.kept, level=level)
+        if not enter:
+            return settle(self, kept, lambda _: NOTHING, MOST_ROUNDS)
+        model = settle(self, kept, Watch(level, NOTHING).entering, MOST_ROUNDS) if self.population.is_large else self
+        return settle(model, kept, partial(LeastSquares.entering, level=level), MOST_ROUNDS)
 
     def kept(self, level: float) -> Mask:
         """The terms that stay at a level, (k,)."""

@@ -10,6 +10,9 @@ Protocol = Literal["holdout", "paper", "cross_validation"]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "auto"]
 
+# Of EG-BLUP: from so many individuals on, and up to so many loci each, one decomposition and products with all loci take less time than
+# one decomposition per weight.
+MIN_INDIVIDUALS, MAX_LOCI_PER_INDIVIDUAL = 2000, 0.1
 # What says who is trained on and who is tested: not a model's own.
 OF_THE_SPLITS = frozenset({"protocol", "n_splits", "splits", "n_folds", "n_repeats", "traits", "fits"})
 

@@ -18,6 +18,7 @@ TEXT = """# Benchmarks
 Each stage beside what a user would pick instead, the `peer`; the two take turns, so that both meet the same load. Seconds are medians of
 three pairs of wall times, of fewer where pairs take a minute or more; `ratio` is the median of peer / ours. Where both can be judged,
 `pearson_r` is ours and `peer_pearson_r` the peer's, of the same individuals, which neither was fitted to. All cores are there for both.
+Rows that say 'from …' are worked out from a part.
 
 - The study's way is written anew in `tests/benchmarks/`, at its own cost.
 - scikit-learn's models are fitted in the same process, as a user would write them, with `n_jobs=-1`, five folds and the settings of ours

@@ -140,6 +140,13 @@ def test_models_named_by_a_block_are_the_experiments_and_each_is_fitted(tmp_path
         load_config(write(tmp_path, content))
 
 
+def test_a_named_model_with_a_fault_has_that_fault_alone(tmp_path: Path) -> None:
+    content = changed(VALID, f"{S}.models.mlp", {"hidden_sise": 7})
+    content["experiments"]["scaling"]["grid"] = [{"n_individuals": 100, "n_qtl": 10, "models": ["mlp", "ridge"]}]
+    with pytest.raises(ConfigError, match=r"^[^\n]*models\.mlp\.hidden_sise: unknown key[^\n]*$"):
+        load_config(write(tmp_path, content))
+
+
 def test_grid_expands_to_every_combination(tmp_path: Path) -> None:
     config = load_config(write(tmp_path, VALID))
     assert [scenario.name for scenario in config.scenarios] == [

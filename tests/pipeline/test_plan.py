@@ -34,7 +34,7 @@ def test_what_is_quick_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 @pytest.mark.parametrize("buffered", ["", "1"])
 @pytest.mark.parametrize("words", ["gpatlas --help", "pipeline configs", "pipeline configs copy demo .", "pipeline plan --config {}"])
-def test_a_command_whose_reader_has_gone_ends_without_a_word(tmp_path: Path, words: str, buffered: str) -> None:
+def test_a_command_whose_reader_has_gone_ends_silently(tmp_path: Path, words: str, buffered: str) -> None:
     config = write_study(tmp_path / "study.yaml", RIDGE_STUDY)
     read, write = os.pipe()
     os.close(read)

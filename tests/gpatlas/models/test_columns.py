@@ -66,7 +66,7 @@ def test_scan_scores_all_pairs_and_loci(monkeypatch: pytest.MonkeyPatch) -> None
     sizes = np.sqrt((products**2).sum(axis=0))
     wanted = abs(np.einsum("nij,n->ij", products, residual - residual.mean()))
     wanted = np.divide(wanted, sizes * residual.std(), out=np.zeros(sizes.shape), where=sizes > 0)
-    terms, found = population.scan(residual, EVERYTHING)
+    terms, found = population.scan(residual, 0.3, EVERYTHING)
     np.testing.assert_allclose(found, wanted[tuple(terms.T)], rtol=1e-4)
     assert (np.diff(found) <= 0).all()
     level = 0.3 * population.noise_level
@@ -89,7 +89,7 @@ def test_scores_of_noise_are_standard_normal() -> None:
     """Their mean square is within 4 standard errors of 1, as it is for haploids."""
     genotypes = Genotypes.of(diploid_counts(4000, 60, missing=0.1))
     population = ScreenedPart.of(Coding.fit(genotypes).columns(genotypes), True, PairwiseSettings(thresholds=(1e-6,)))
-    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7, EVERYTHING)
+    _, sizes = population.scan(np.random.default_rng(3).standard_normal(4000) * 7, 1e-6, EVERYTHING)
     assert abs((sizes**2).mean() - 1) < 4 * np.sqrt(2 / len(sizes))
 
 

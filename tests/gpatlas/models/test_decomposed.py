@@ -60,6 +60,16 @@ def test_leave_one_out_is_that_of_refits(rank: int) -> None:
     np.testing.assert_allclose(leave_one_out_errors([shared], shared.project(target), PENALTIES)[0], errors, rtol=1e-6)
 
 
+def test_several_kernels_are_told_as_each_by_itself() -> None:
+    shared, _, target = mixture(200, 5, 0.3)
+    kernels = Decomposed(shared.vectors, shared.squares / 0.3, shared.shared[:, :0]).mixed([0.0, 0.3, 1.0], shared.vectors @ shared.shared)
+    projected = shared.project(target)
+    together, alone = (leave_one_out_errors(some, projected, PENALTIES) for some in (kernels, kernels[1:2]))
+    np.testing.assert_allclose(together[1], alone[0], rtol=1e-6)
+    for number in (0, 2):
+        np.testing.assert_allclose(together[number], leave_one_out_errors([kernels[number]], projected, PENALTIES)[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("squares", [np.geomspace(1e-8, 1e3, 500), np.append(np.linspace(1, 50, 100), np.zeros(400))])
 def test_separated_diagonals_are_few_and_make_up_all(squares: Array) -> None:
     penalties = np.logspace(-5, 5, 100)

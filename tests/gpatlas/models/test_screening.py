@@ -161,6 +161,22 @@ def test_few_scans_find_the_same_where_they_are_large(monkeypatch: pytest.Monkey
     assert scans[1][0] < scans[0][0]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_where_scans_are_large_a_level_ends_where_scans_of_all_lead_back_to(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of linked loci, of which terms come and go: after no change, or after a round of some models."""
+    monkeypatch.setattr(scan, "LARGE", 0)
+    random = np.random.default_rng(seed)
+    alleles = np.logical_xor.accumulate(random.random((80, 16)) < 0.2, axis=1).astype(np.uint8)
+    population = population_of(alleles, with_loci=False, thresholds=(0.7,))
+    settled = model = LeastSquares.start(population, random.standard_normal(80)).settled(0.7)
+    level = 0.7 * population.noise_level
+    for _ in range(50):
+        model = model.changed(model.kept(level), model.entering(level))
+        if sorted(model.terms.tolist()) == sorted(settled.terms.tolist()):
+            return
+    raise AssertionError("never again")
+
+
 def test_path_goes_down_and_up_again_and_terms_only_leave_on_the_way_up() -> None:
     alleles = alleles_of(300, 40)
     start = LeastSquares.start(population_of(alleles, thresholds=(1.2, 0.9, 0.6)), np.random.default_rng(2).standard_normal(300))

@@ -23,6 +23,7 @@ from gpatlas.models.contract import Fitted, Part
 from gpatlas.models.mlp import fit, fit_mlp
 from gpatlas.models.network_settings import MlpSettings
 from gpatlas.models.settings import split_sizes
+from gpatlas.models.training import Diverged
 from gpatlas.settings import build
 from gpatlas.stages import STAGES
 
@@ -249,3 +250,10 @@ def test_terminated_stage_leaves_nothing(tmp_path: Path) -> None:
         process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM
     assert names(tmp_path) == ["data.h5"]
+
+
+def test_a_diverged_best_trial_is_told_with_its_own_rate() -> None:
+    train, validation, _ = parts()
+    settings = MlpSettings(tune=True, learning_rates=(1e6,), **{**SMALL, "n_trials": 1})
+    with pytest.raises(Diverged, match=r"learning_rate 1e\+06 is too high"):
+        fit(train, validation, settings, QUIET)
